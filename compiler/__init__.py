@@ -1,0 +1,1 @@
+"""The compiler: checked model in, architecture graphs, costs and torch.fx modules out."""

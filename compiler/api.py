@@ -1,0 +1,100 @@
+"""The compiler as one call: a file in, a compiled space out; costs, decisions and modules are made when first asked for."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..dsl import errors
+from ..dsl.diagnostic import ArchError, Diagnostic, Span
+from ..dsl.model import Model, Run, Space, build_model
+from ..dsl.modules import Module, load
+from ..dsl.syntax import Expr
+from .elaborate import elaborate
+from .graph import Graph
+from .ops import operators
+from .passes import PASSES
+
+if TYPE_CHECKING:
+    from .cost import Costs
+    from .decisions import Decisions
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """One space of one file, checked and elaborated."""
+
+    model: Model
+    space: Space
+    graph: Graph
+    warnings: tuple[Diagnostic, ...]
+    settings: Mapping[str, Any]
+
+    @cached_property
+    def costs(self) -> "Costs":
+        """Exact vectorised costs of any matrix of genes."""
+        from .cost import Costs
+
+        return Costs(self.graph)
+
+    @cached_property
+    def decisions(self) -> "Decisions":
+        """Activity, canonical form, count, sampling, constraints."""
+        from .decisions import Decisions
+
+        return Decisions(self.graph, self.costs)
+
+    def run(self, kind: str, name: str | None = None) -> Run | None:
+        """The `train` or `search` block for this space."""
+        return self.model.run(kind, self.space.name, name)
+
+
+def compile_file(path: Path | str, space: str | None = None, settings: Mapping[str, Any] | None = None) -> Compiled:
+    """Check and elaborate one space of a file (the first, or the one named). Raises ArchError, OSError."""
+    return compile_module(load(Path(path)), space, settings)
+
+
+def compile_module(module: Module, space: str | None = None, settings: Mapping[str, Any] | None = None) -> Compiled:
+    """The same for a module that is already loaded."""
+    model = build_model(module)
+    chosen = pick_space(model, space)
+    graph, warnings = elaborate(model, chosen, operators(), settings)
+    for step in PASSES:
+        graph = step(graph)
+    return Compiled(model, chosen, graph, warnings, dict(settings or {}))
+
+
+def pick_space(model: Model, name: str | None) -> Space:
+    """The space of that name, or the only one."""
+    names = [s.name for s in model.spaces]
+    whole = Span(model.module.source, 0, 0)
+    if not names:
+        raise ArchError(errors.missing_entry("a space", "this file", whole, "space some_name { ... }"))
+    if name is None:
+        return model.spaces[0]
+    if name not in names:
+        raise ArchError(errors.unknown_name(name, "space", whole, names))
+    return model.spaces[names.index(name)]
+
+
+def read_settings(pairs: list[str]) -> dict[str, Any]:
+    """`name=value` of the command line as parameters of a space; a value is an expression of the language."""
+    from ..dsl.diagnostic import Source
+    from ..dsl.parser import parse
+    from ..dsl.settings import constant
+    from ..dsl.syntax import Block, Fix
+
+    out = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        source = Source(f"--set {pair}", f"hrdsl 1\nspace s {{\n{name.strip()} = {text.strip()}\n}}\n")
+        block = parse(source).items[0]
+        assert isinstance(block, Block) and isinstance(block.lines[0], Fix) and equals
+        out[name.strip()] = _static(block.lines[0].value, constant)
+    return out
+
+
+def _static(expr: Expr, constant: Any) -> Any:
+    value = constant(expr)
+    return tuple(value) if isinstance(value, list) else value

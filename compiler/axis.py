@@ -1,0 +1,188 @@
+"""Index sets: which slice of a shared tensor axis an architecture reads.
+
+Every channel axis of a flow is an `Axis`. Its `runs` for one genome are the (start, length) stretches of the largest
+axis that the architecture uses, in order. Consumers inherit the axis of their producer, so two architectures share
+exactly the intersection of their index sets.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .sym import Decision, Table, Value, apply, at, deps, merge
+
+Runs = tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """The first `size` of `limit` indices."""
+
+    size: Value
+    limit: int
+
+    def runs(self, genes: Sequence[int]) -> Runs:
+        return ((0, at(self.size, genes)),)
+
+    @property
+    def deps(self) -> tuple[Decision, ...]:
+        return deps(self.size)
+
+
+@dataclass(frozen=True, slots=True)
+class Centre:
+    """The middle `size` of `limit` indices: a smaller kernel reads the centre of the largest."""
+
+    size: Value
+    limit: int
+
+    def runs(self, genes: Sequence[int]) -> Runs:
+        n = at(self.size, genes)
+        return (((self.limit - n) // 2, n),)
+
+    @property
+    def deps(self) -> tuple[Decision, ...]:
+        return deps(self.size)
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """The axes of a concatenation, one after the other; an absent part leaves a gap in the largest axis."""
+
+    parts: tuple[tuple["Axis", Value], ...]
+
+    def runs(self, genes: Sequence[int]) -> Runs:
+        out: list[tuple[int, int]] = []
+        offset = 0
+        for axis, present in self.parts:
+            if at(present, genes):
+                out += [(offset + start, length) for start, length in axis.runs(genes)]
+            offset += axis.limit
+        return tidy(out)
+
+    @property
+    def size(self) -> Value:
+        return add(*(apply("select", apply("not", present), axis.size, 0) for axis, present in self.parts))
+
+    @property
+    def limit(self) -> int:
+        return sum(axis.limit for axis, _ in self.parts)
+
+    @property
+    def deps(self) -> tuple[Decision, ...]:
+        return merge(d for axis, present in self.parts for d in (axis.deps, deps(present)))
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The axis of the alternative that `select` picks; all alternatives share one largest axis."""
+
+    select: Value
+    options: tuple["Axis", ...]
+
+    def runs(self, genes: Sequence[int]) -> Runs:
+        return self.options[at(self.select, genes)].runs(genes)
+
+    @property
+    def size(self) -> Value:
+        return apply("select", self.select, *(o.size for o in self.options))
+
+    @property
+    def limit(self) -> int:
+        return max(o.limit for o in self.options)
+
+    @property
+    def deps(self) -> tuple[Decision, ...]:
+        return merge((deps(self.select), *(o.deps for o in self.options)))
+
+
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """`size` of `limit` rows, an equal share from each of `heads` blocks (multi-head sharing, TrioNet Algorithm 1)."""
+
+    size: Value
+    heads: Value
+    limit: int
+
+    def runs(self, genes: Sequence[int]) -> Runs:
+        size, heads = at(self.size, genes), at(self.heads, genes)
+        return tidy([(h * self.limit // heads, size // heads) for h in range(heads)])
+
+    @property
+    def deps(self) -> tuple[Decision, ...]:
+        return merge((deps(self.size), deps(self.heads)))
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Part `index` of `parts` equal parts of an axis, renumbered from 0: what `split` gives."""
+
+    whole: "Axis"
+    index: int
+    parts: int
+
+    def runs(self, genes: Sequence[int]) -> Runs:
+        flat = [i for start, length in self.whole.runs(genes) for i in range(start, start + length)]
+        share = len(flat) // self.parts
+        mine = flat[self.index * share : (self.index + 1) * share]
+        base = min(mine, default=0)
+        return tidy([(i - base, 1) for i in mine])
+
+    @property
+    def size(self) -> Value:
+        return apply("//", self.whole.size, self.parts)
+
+    @property
+    def limit(self) -> int:
+        return self.whole.limit
+
+    @property
+    def deps(self) -> tuple[Decision, ...]:
+        return self.whole.deps
+
+
+Axis = Prefix | Centre | Joined | Chosen | Heads | Part
+
+
+def fixed(size: int) -> Prefix:
+    """An axis that every architecture reads whole."""
+    return Prefix(size, size)
+
+
+def prefix(size: Value) -> Prefix:
+    """The first `size` indices of an axis as long as the largest `size`."""
+    return Prefix(size, largest(size))
+
+
+def largest(value: Value) -> int:
+    """The largest integer that a value takes over all choices (an upper bound where it cannot be tabulated)."""
+    if isinstance(value, Table):
+        return int(max(value.values))
+    if isinstance(value, int):
+        return value
+    if value.function == "+" or value.function == "sum":
+        return sum(map(largest, value.args))
+    if value.function == "select":
+        return max(map(largest, value.args[1:]))
+    if value.function == "*":
+        return largest(value.args[0]) * largest(value.args[1])
+    return max(map(largest, value.args))
+
+
+def add(*values: Value) -> Value:
+    total: Value = 0
+    for v in values:
+        total = apply("+", total, v)
+    return total
+
+
+def tidy(runs: list[tuple[int, int]]) -> Runs:
+    """Neighbouring runs joined, empty ones dropped."""
+    out: list[tuple[int, int]] = []
+    for start, length in runs:
+        if not length:
+            continue
+        if out and sum(out[-1]) == start:
+            out[-1] = (out[-1][0], out[-1][1] + length)
+        else:
+            out.append((start, length))
+    return tuple(out)

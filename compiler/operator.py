@@ -1,0 +1,141 @@
+"""What an operator is. One class, one place.
+
+Its fields are what `.arch` may set or search; its methods are the questions that the compiler asks. Nothing else in the
+code knows an operator by name. Operators of other packages register through the entry point group `hrdsl.operators`.
+No torch here: `lower` names functions by their dotted path.
+"""
+
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, fields
+from fractions import Fraction
+from functools import cache
+from typing import Any, ClassVar, Literal, Protocol
+
+from ..dsl.diagnostic import Span
+from .axis import Axis
+from .shape import Shape
+from .sym import Decision, Value, deps, merge
+
+Init = Literal["conv", "linear", "zeros", "ones", "normal", "constant"]
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """A parameter: the index set of each of its axes, and how it is initialised.
+
+    `fan` is the number of inputs of one output (for `conv`, `linear`); `gain` scales; `value` is for `constant`-like inits.
+    """
+
+    name: str
+    axes: tuple[Axis, ...]
+    init: Init
+    fan: tuple[int, ...] = ()
+    value: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class In:
+    """Input `index` of the node."""
+
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Par:
+    """The slice of parameter `name` that the architecture reads."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Out:
+    """The result of call `index` of the same node."""
+
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of a torch function: `function` is its dotted path, arguments are constants, In, Par, Out or lists of them."""
+
+    function: str
+    args: tuple[Any, ...]
+    kwargs: tuple[tuple[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Norm:
+    """Batch normalisation of In(0) over `channels`: batch statistics in training, stored ones in evaluation."""
+
+    channels: int
+    eps: float
+    momentum: float
+
+
+Step = Call | Norm
+Ask = Callable[[Value], Any]
+
+
+class Site(Protocol):
+    """Where an operator is used: for faults."""
+
+    span: Span
+
+    def check(self, fact: Value, fault: Callable[[str], Exception]) -> None:
+        """Raise `fault(example)` unless `fact` holds for every architecture that reaches this place."""
+
+
+class Operator:
+    """Base of all operators. Subclasses are frozen dataclasses; fields without a default are required."""
+
+    name: ClassVar[str]
+    inputs: ClassVar[int | None] = 1
+    """How many flows it takes; None: a list of any length."""
+    summary: ClassVar[str] = ""
+
+    def shape(self, site: Site, *x: Shape) -> Shape:
+        """The output's shape; faults are raised through `site`."""
+        raise NotImplementedError
+
+    def weights(self, x: tuple[Shape, ...], y: Shape) -> tuple[Weight, ...]:
+        """Its parameters, each axis with the index set that is shared between architectures."""
+        return ()
+
+    def macs(self, x: tuple[Shape, ...], y: Shape) -> tuple[tuple[Value, ...], ...]:
+        """Multiply-accumulates of one sample, as a sum of products."""
+        return ()
+
+    def lower(self, ask: Ask, x: tuple[Shape, ...], y: Shape) -> tuple[Step, ...]:
+        """The torch calls for one architecture; `ask` gives the value of anything symbolic."""
+        raise NotImplementedError
+
+    def settings(self) -> dict[str, Value]:
+        return {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
+
+    def deps(self) -> tuple[Decision, ...]:
+        """The decisions that its fields depend on."""
+        return merge(deps(v) for v in self.settings().values())
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A field of an operator as the language sees it."""
+
+    name: str
+    kind: str
+    required: bool
+    default: Any = None
+
+
+@cache
+def signature(kind: type[Operator]) -> tuple[Field, ...]:
+    """What `.arch` may set, in order. `kind` of a field is `whole`, `number`, `flag`, `text` or `flow`."""
+    out = []
+    for f in fields(kind):  # type: ignore[arg-type]
+        required = f.default is MISSING
+        out.append(Field(f.name, str(f.metadata.get("kind", "whole")), required, None if required else f.default))
+    return tuple(out)
+
+
+def exact(value: float | Fraction) -> float:
+    return float(value)

@@ -1,0 +1,74 @@
+"""Rules that several operators share."""
+
+from collections.abc import Callable, Iterable
+from fractions import Fraction
+from functools import partial
+
+from ...dsl import errors
+from ...dsl.diagnostic import ArchError, Diagnostic
+from ..operator import Site
+from ..shape import WORDS, Form, Shape, text
+from ..sym import Value, apply, both, negate
+
+
+def want(site: Site, operator: str, x: Shape, *forms: Form) -> None:
+    """The input has one of these forms."""
+    if x.form not in forms:
+        raise ArchError(errors.wrong_form(operator, WORDS[x.form], " or ".join(WORDS[f] for f in forms), site.span))
+
+
+def positive(site: Site, operator: str, name: str, value: Value) -> None:
+    """A whole number that is at least 1."""
+
+    def fault(example: str) -> ArchError:
+        return ArchError(errors.out_of_range(f"{operator}: {name}", f"{value}{example}", "a whole number of at least 1", site.span))
+
+    site.check(apply("whole", value), fault)
+    site.check(apply(">=", value, 1), fault)
+
+
+def divides(site: Site, operator: str, what: str, value: Value, by: Value) -> None:
+    """`value` is a multiple of `by`."""
+    site.check(
+        apply("==", apply("%", value, by), 0),
+        lambda example: ArchError(errors.not_divisible(operator, what, text(value), text(by), site.span, example)),
+    )
+
+
+def same_extent(site: Site, what: str, x: tuple[Shape, ...]) -> None:
+    """All inputs have one form, and those that flow together have one extent."""
+    first = x[0]
+    for other in x[1:]:
+        if other.form != first.form:
+            raise ArchError(errors.wrong_form(what, WORDS[other.form], WORDS[first.form], site.span))
+        sizes = "x".join(map(text, first.extent)), "x".join(map(text, other.extent))
+        equal = (apply("==", a, b) for a, b in zip(first.extent, other.extent, strict=True))
+        together(site, first, other, equal, partial(errors.size_mismatch, what, *sizes, site.span))
+
+
+def same_width(site: Site, one: Shape, two: Shape) -> None:
+    """Two inputs have one width wherever both flow."""
+    fault = partial(errors.width_mismatch, text(one.width), text(two.width), site.span)
+    together(site, one, two, (apply("==", one.width, two.width),), fault)
+
+
+def together(
+    site: Site, one: Shape, two: Shape, facts: Iterable[Value], fault: Callable[[str], Diagnostic]
+) -> None:
+    """The facts hold wherever both flows are present."""
+    apart = negate(both(one.present, two.present))
+    for fact in facts:
+        site.check(apply("or", apart, fact), lambda example: ArchError(fault(example)))
+
+
+def reduced(extent: Value, stride: Value) -> Value:
+    """ceil(extent / stride): the size after a stride with half padding."""
+    return apply("ceil", extent, stride)
+
+
+def further(stride: Value, by: Value) -> Value:
+    return apply("*", stride, by)
+
+
+def real(value: int | float | Fraction) -> float:
+    return float(value)

@@ -1,0 +1,94 @@
+"""Convolutions."""
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from ..axis import Axis, Centre, fixed, largest, prefix
+from ..operator import Ask, Call, In, Operator, Par, Site, Step, Weight
+from ..shape import Shape
+from ..sym import Value, apply
+from .common import divides, further, positive, reduced, want
+
+
+def _kernel(size: Value) -> Axis:
+    return Centre(size, largest(size))
+
+
+@dataclass(frozen=True, slots=True)
+class Conv(Operator):
+    """k x k convolution, half padding. [C, H, W] -> [width, ceil(H/stride), ceil(W/stride)].
+
+    Kernels are odd; a smaller one reads the centre of the largest (OFA, Cai et al. 2020, without transforms); channels are
+    a prefix; inputs follow their producer. `groups` divides both widths; within a group, channels are a prefix.
+    """
+
+    name: ClassVar[str] = "conv"
+    summary: ClassVar[str] = "k x k convolution with half padding"
+
+    kernel: Value
+    width: Value
+    stride: Value = 1
+    groups: Value = 1
+    dilation: Value = 1
+    bias: Value = field(default=False, metadata={"kind": "flag"})
+
+    def shape(self, site: Site, *x: Shape) -> Shape:
+        want(site, "conv", x[0], "map")
+        for name in ("kernel", "width", "stride", "groups", "dilation"):
+            positive(site, "conv", name, getattr(self, name))
+        divides(site, "conv", "kernel + 1", apply("+", self.kernel, 1), 2)
+        divides(site, "conv", "input width", x[0].width, self.groups)
+        divides(site, "conv", "width", self.width, self.groups)
+        extent = tuple(reduced(e, self.stride) for e in x[0].extent)
+        return Shape("map", prefix(self.width), extent, further(x[0].stride, self.stride))
+
+    def weights(self, x: tuple[Shape, ...], y: Shape) -> tuple[Weight, ...]:
+        inner = x[0].channels if self.groups == 1 else prefix(apply("//", x[0].width, self.groups))
+        k = _kernel(self.kernel)
+        kernel = Weight("weight", (y.channels, inner, k, k), "conv", (inner.limit, k.limit, k.limit))
+        return (kernel, Weight("bias", (y.channels,), "zeros")) if self.bias else (kernel,)
+
+    def macs(self, x: tuple[Shape, ...], y: Shape) -> tuple[tuple[Value, ...], ...]:
+        inner = apply("//", x[0].width, self.groups)
+        return ((y.width, inner, self.kernel, self.kernel, *y.extent),)
+
+    def lower(self, ask: Ask, x: tuple[Shape, ...], y: Shape) -> tuple[Step, ...]:
+        stride, dilation, groups = ask(self.stride), ask(self.dilation), ask(self.groups)
+        padding = ask(self.kernel) // 2 * dilation
+        bias: Any = Par("bias") if self.bias else None
+        return (Call("torch.conv2d", (In(0), Par("weight"), bias, stride, padding, dilation, groups)),)
+
+
+@dataclass(frozen=True, slots=True)
+class Depthwise(Operator):
+    """One k x k filter for each channel. [C, H, W] -> [C, ceil(H/stride), ceil(W/stride)]. Channels follow the producer."""
+
+    name: ClassVar[str] = "depthwise"
+    summary: ClassVar[str] = "one k x k filter for each channel"
+
+    kernel: Value = 3
+    stride: Value = 1
+    dilation: Value = 1
+    bias: Value = field(default=False, metadata={"kind": "flag"})
+
+    def shape(self, site: Site, *x: Shape) -> Shape:
+        want(site, "depthwise", x[0], "map")
+        for name in ("kernel", "stride", "dilation"):
+            positive(site, "depthwise", name, getattr(self, name))
+        divides(site, "depthwise", "kernel + 1", apply("+", self.kernel, 1), 2)
+        extent = tuple(reduced(e, self.stride) for e in x[0].extent)
+        return Shape("map", x[0].channels, extent, further(x[0].stride, self.stride))
+
+    def weights(self, x: tuple[Shape, ...], y: Shape) -> tuple[Weight, ...]:
+        k = _kernel(self.kernel)
+        kernel = Weight("weight", (y.channels, fixed(1), k, k), "conv", (1, k.limit, k.limit))
+        return (kernel, Weight("bias", (y.channels,), "zeros")) if self.bias else (kernel,)
+
+    def macs(self, x: tuple[Shape, ...], y: Shape) -> tuple[tuple[Value, ...], ...]:
+        return ((y.width, self.kernel, self.kernel, *y.extent),)
+
+    def lower(self, ask: Ask, x: tuple[Shape, ...], y: Shape) -> tuple[Step, ...]:
+        dilation = ask(self.dilation)
+        padding = ask(self.kernel) // 2 * dilation
+        bias: Any = Par("bias") if self.bias else None
+        return (Call("torch.conv2d", (In(0), Par("weight"), bias, ask(self.stride), padding, dilation, ask(y.width))),)

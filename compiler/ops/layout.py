@@ -1,0 +1,81 @@
+"""Operators that move numbers without changing them."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ..axis import Joined, Part
+from ..operator import Ask, Call, In, Operator, Out, Site, Step
+from ..shape import Shape
+from ..sym import Value, apply
+from .common import divides, same_extent, want
+
+
+@dataclass(frozen=True, slots=True)
+class Concat(Operator):
+    """Flows of one size, channels one after the other. An input that is `none` is left out; its weights stay reserved."""
+
+    name: ClassVar[str] = "concat"
+    summary: ClassVar[str] = "flows side by side on the channel axis"
+    inputs: ClassVar[int | None] = None
+
+    def shape(self, site: Site, *x: Shape) -> Shape:
+        same_extent(site, "concatenated", x)
+        return x[0].wide(Joined(tuple((s.channels, s.present) for s in x)))
+
+    def lower(self, ask: Ask, x: tuple[Shape, ...], y: Shape) -> tuple[Step, ...]:
+        inputs = [In(i) for i in range(len(x))]
+        return (Call("torch.cat", (inputs, 2 if y.form == "tokens" else 1)),)
+
+
+@dataclass(frozen=True, slots=True)
+class Split(Operator):
+    """Part `index` (from 0) of `parts` equal parts of the channels."""
+
+    name: ClassVar[str] = "split"
+    summary: ClassVar[str] = "one of several equal parts of the channels"
+
+    parts: int
+    index: int
+
+    def shape(self, site: Site, *x: Shape) -> Shape:
+        divides(site, "split", "width", x[0].width, self.parts)
+        return x[0].wide(Part(x[0].channels, self.index, self.parts))
+
+    def lower(self, ask: Ask, x: tuple[Shape, ...], y: Shape) -> tuple[Step, ...]:
+        share = ask(apply("//", x[0].width, self.parts))
+        return (Call("torch.narrow", (In(0), 2 if y.form == "tokens" else 1, self.index * share, share)),)
+
+
+@dataclass(frozen=True, slots=True)
+class ToTokens(Operator):
+    """A map as tokens, row by row. [C, H, W] -> [H W, C]."""
+
+    name: ClassVar[str] = "to_tokens"
+    summary: ClassVar[str] = "a map as tokens"
+
+    def shape(self, site: Site, *x: Shape) -> Shape:
+        want(site, "to_tokens", x[0], "map")
+        return Shape("tokens", x[0].channels, (x[0].points,), x[0].stride)
+
+    def lower(self, ask: Ask, x: tuple[Shape, ...], y: Shape) -> tuple[Step, ...]:
+        return Call("torch.flatten", (In(0), 2)), Call("torch.transpose", (Out(0), 1, 2))
+
+
+@dataclass(frozen=True, slots=True)
+class ToMap(Operator):
+    """Tokens as a map of the size of a second flow. [H W, C], like [., H, W] -> [C, H, W]."""
+
+    name: ClassVar[str] = "to_map"
+    summary: ClassVar[str] = "tokens as a map"
+    inputs: ClassVar[int | None] = 2
+
+    def shape(self, site: Site, *x: Shape) -> Shape:
+        want(site, "to_map", x[0], "tokens")
+        want(site, "to_map", x[1], "map")
+        like: Value = x[1].extent
+        same_extent(site, "laid out", (x[0], Shape("tokens", x[0].channels, (x[1].points,))))
+        return Shape("map", x[0].channels, like, x[1].stride)
+
+    def lower(self, ask: Ask, x: tuple[Shape, ...], y: Shape) -> tuple[Step, ...]:
+        size = Call("hrdsl.size", (In(1),))
+        return size, Call("torch.transpose", (In(0), 1, 2)), Call("torch.unflatten", (Out(1), 2, Out(0)))

@@ -1,0 +1,62 @@
+"""Normalisation."""
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import ClassVar
+
+from ..operator import Ask, Call, In, Norm, Operator, Out, Par, Site, Step, Weight
+from ..shape import Shape
+from ..sym import Value
+from .common import real, want
+
+
+def _affine(y: Shape) -> tuple[Weight, ...]:
+    return Weight("weight", (y.channels,), "ones"), Weight("bias", (y.channels,), "zeros")
+
+
+@dataclass(frozen=True, slots=True)
+class BatchNorm(Operator):
+    """Batch normalisation of each channel. Any form -> the same. Statistics and affine terms follow the channel axis."""
+
+    name: ClassVar[str] = "bn"
+    summary: ClassVar[str] = "batch normalisation"
+
+    eps: Value = field(default=Fraction(1, 100_000), metadata={"kind": "number"})
+    momentum: Value = field(default=Fraction(1, 10), metadata={"kind": "number"})
+
+    def shape(self, site: Site, *x: Shape) -> Shape:
+        want(site, "bn", x[0], "map", "tokens", "vector")
+        return x[0]
+
+    def weights(self, x: tuple[Shape, ...], y: Shape) -> tuple[Weight, ...]:
+        return _affine(y)
+
+    def lower(self, ask: Ask, x: tuple[Shape, ...], y: Shape) -> tuple[Step, ...]:
+        norm = Norm(ask(y.width), real(ask(self.eps)), real(ask(self.momentum)))
+        if y.form != "tokens":
+            return (norm,)
+        return Call("torch.transpose", (In(0), 1, 2)), norm, Call("torch.transpose", (Out(1), 1, 2))
+
+
+@dataclass(frozen=True, slots=True)
+class LayerNorm(Operator):
+    """Layer normalisation over channels of tokens, vectors, or each pixel of a map. Any form -> the same."""
+
+    name: ClassVar[str] = "ln"
+    summary: ClassVar[str] = "layer normalisation over channels"
+
+    eps: Value = field(default=Fraction(1, 100_000), metadata={"kind": "number"})
+
+    def shape(self, site: Site, *x: Shape) -> Shape:
+        want(site, "ln", x[0], "map", "tokens", "vector")
+        return x[0]
+
+    def weights(self, x: tuple[Shape, ...], y: Shape) -> tuple[Weight, ...]:
+        return _affine(y)
+
+    def lower(self, ask: Ask, x: tuple[Shape, ...], y: Shape) -> tuple[Step, ...]:
+        rest = ((ask(y.width),), Par("weight"), Par("bias"), real(ask(self.eps)))
+        if y.form != "map":
+            return (Call("torch.nn.functional.layer_norm", (In(0), *rest)),)
+        last = Call("torch.permute", (In(0), (0, 2, 3, 1)))
+        return last, Call("torch.nn.functional.layer_norm", (Out(0), *rest)), Call("torch.permute", (Out(1), (0, 3, 1, 2)))

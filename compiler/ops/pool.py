@@ -1,0 +1,69 @@
+"""Pooling."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ..operator import Ask, Call, In, Operator, Site, Step
+from ..shape import Shape
+from ..sym import Value
+from .common import further, positive, reduced, want
+
+
+@dataclass(frozen=True, slots=True)
+class MaxPool(Operator):
+    """Largest value in each k x k window, half padding. [C, H, W] -> [C, ceil(H/stride), ceil(W/stride)]. k is odd."""
+
+    name: ClassVar[str] = "max_pool"
+    summary: ClassVar[str] = "largest value in each window"
+
+    kernel: Value = 3
+    stride: Value = 2
+
+    def shape(self, site: Site, *x: Shape) -> Shape:
+        want(site, self.name, x[0], "map")
+        positive(site, self.name, "kernel", self.kernel)
+        positive(site, self.name, "stride", self.stride)
+        extent = tuple(reduced(e, self.stride) for e in x[0].extent)
+        return Shape("map", x[0].channels, extent, further(x[0].stride, self.stride))
+
+    def lower(self, ask: Ask, x: tuple[Shape, ...], y: Shape) -> tuple[Step, ...]:
+        kernel = ask(self.kernel)
+        return (Call("torch.max_pool2d", (In(0), kernel, ask(self.stride), kernel // 2)),)
+
+
+@dataclass(frozen=True, slots=True)
+class AveragePool(Operator):
+    """Mean of each s x s block; a block at the border is the mean of what it covers.
+
+    [C, H, W] -> [C, ceil(H/stride), ceil(W/stride)].
+    """
+
+    name: ClassVar[str] = "average_pool"
+    summary: ClassVar[str] = "mean of each block"
+
+    stride: Value = 2
+
+    def shape(self, site: Site, *x: Shape) -> Shape:
+        want(site, self.name, x[0], "map")
+        positive(site, self.name, "stride", self.stride)
+        extent = tuple(reduced(e, self.stride) for e in x[0].extent)
+        return Shape("map", x[0].channels, extent, further(x[0].stride, self.stride))
+
+    def lower(self, ask: Ask, x: tuple[Shape, ...], y: Shape) -> tuple[Step, ...]:
+        stride = ask(self.stride)
+        return (Call("torch.nn.functional.avg_pool2d", (In(0), stride, stride, 0, True, False)),)
+
+
+@dataclass(frozen=True, slots=True)
+class GlobalPool(Operator):
+    """Mean over all pixels or tokens. [C, H, W] or [N, C] -> [C]."""
+
+    name: ClassVar[str] = "global_pool"
+    summary: ClassVar[str] = "mean over all pixels or tokens"
+
+    def shape(self, site: Site, *x: Shape) -> Shape:
+        want(site, self.name, x[0], "map", "tokens")
+        return Shape("vector", x[0].channels, (), x[0].stride)
+
+    def lower(self, ask: Ask, x: tuple[Shape, ...], y: Shape) -> tuple[Step, ...]:
+        return (Call("torch.mean", (In(0), (2, 3) if x[0].form == "map" else (1,))),)

@@ -1,0 +1,104 @@
+"""Names and decisions: entries are looked up outwards; `in` makes a decision, once for each place that owns it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..dsl import errors
+from ..dsl.diagnostic import ArchError, Diagnostic, Span
+from ..dsl.modules import Module
+from ..dsl.syntax import Fix, Vary, path_text
+from .graph import Choice
+from .sym import Decision
+
+Path = tuple[str | int, ...]
+Entry = Fix | Vary
+GRANULARITY = {"branch": "lane", "cell": "slot"}
+"""`per branch`, `per cell` -> the kind of scope that owns the decision."""
+
+
+@dataclass(slots=True)
+class Scope:
+    """One place where names are declared. `kind`: space, branch, stage, lane (a branch in a stage), slot (one cell of a
+    lane), body (inside a cell), item (one turn of a comprehension)."""
+
+    kind: str
+    path: Path
+    module: Module
+    outer: "Scope | None" = None
+    entries: Mapping[str, Entry] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
+    busy: set[str] = field(default_factory=set)
+
+    def chain(self) -> "list[Scope]":
+        found, scope = [], self
+        while True:
+            found.append(scope)
+            if scope.outer is None:
+                return found
+            scope = scope.outer
+
+    def names(self) -> set[str]:
+        return {n for s in self.chain() for n in (*s.entries, *s.values)}
+
+
+class Decisions:
+    """The decisions made so far, each at its path; overrides close or narrow them."""
+
+    def __init__(self) -> None:
+        self.made: dict[Path, Decision] = {}
+        self.choices: list[Choice] = []
+        self.warnings: list[Diagnostic] = []
+        self.overrides: dict[Path, tuple[Entry, Scope]] = {}
+        self.used: set[Path] = set()
+        self.sites: dict[Path, list[Span]] = {}
+
+    def site(self, path: Path, span: Span) -> Path:
+        """The path of a call that holds `in` arguments; a second call of the same name in one place is numbered."""
+        spans = self.sites.setdefault(path, [])
+        if span not in spans:
+            spans.append(span)
+        place = spans.index(span)
+        return path if place == 0 else (*path[:-1], f"{path[-1]}{place + 1}")
+
+    def get(self, owner: Path, name: str, values: tuple[Any, ...], labels: tuple[str, ...], entry: Vary) -> Decision:
+        """The decision at `owner` + `name`, made at the first call."""
+        path = (*owner, name)
+        if path not in self.made:
+            decision = Decision(path_text(path), len(self.made), values, labels, entry.span)
+            self.made[path] = decision
+            self.choices.append(Choice(decision, owner, name, entry.span))
+            if len(values) == 1:
+                self.warnings.append(errors.one_value(decision.path, entry.span))
+        return self.made[path]
+
+    def override(self, path: Path) -> tuple[Entry, Scope] | None:
+        found = self.overrides.get(path)
+        if found:
+            self.used.add(path)
+        return found
+
+    def declare_override(self, path: Path, entry: Entry, scope: Scope) -> None:
+        if path in self.overrides:
+            raise ArchError(errors.declared_twice(path_text(path), entry.target.span, self.overrides[path][0].target.span))
+        self.overrides[path] = (entry, scope)
+
+    def unused(self) -> list[Diagnostic]:
+        """One fault for each override that names nothing."""
+        known = [path_text(p) for p in self.made]
+        left = [(path, entry) for path, (entry, _) in self.overrides.items() if path not in self.used]
+        return [errors.unused_override(path_text(path), entry.target.span, known) for path, entry in left]
+
+
+def owner_of(use: Scope, declared: Scope, per: str | None, span: Span) -> Scope:
+    """The scope that owns a decision: where it is declared, or the lane or slot that reads it."""
+    if per is None:
+        return declared
+    if per not in GRANULARITY:
+        raise ArchError(errors.wrong_granularity(per, f"a {declared.kind}", span, GRANULARITY))
+    for scope in use.chain():
+        if scope.kind == GRANULARITY[per]:
+            return scope
+        if scope is declared:
+            break
+    raise ArchError(errors.wrong_granularity(per, f"a {declared.kind}", span, ()))

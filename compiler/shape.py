@@ -1,0 +1,64 @@
+"""What flows between operators: a map [C, H, W], tokens [N, C] or a vector [C], each without its batch axis."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from .axis import Axis
+from .sym import Decision, Value, apply, deps, merge
+
+Form = Literal["map", "tokens", "vector"]
+WORDS = {"map": "a map [C, H, W]", "tokens": "tokens [N, C]", "vector": "a vector [C]"}
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """`channels` is the index set of the channel axis; `extent` is (H, W), (N,) or (); `stride` is relative to the input."""
+
+    form: Form
+    channels: Axis
+    extent: tuple[Value, ...]
+    stride: Value = 1
+    present: Value = True
+    """Where it is false, the flow is `none`."""
+
+    @property
+    def width(self) -> Value:
+        return self.channels.size
+
+    @property
+    def points(self) -> Value:
+        """Pixels or tokens: the product of the extent."""
+        total: Value = 1
+        for e in self.extent:
+            total = apply("*", total, e)
+        return total
+
+    @property
+    def elements(self) -> Value:
+        """Numbers in one sample."""
+        return apply("*", self.width, self.points)
+
+    @property
+    def deps(self) -> tuple[Decision, ...]:
+        return merge((self.channels.deps, *(deps(e) for e in self.extent)))
+
+    def where(self, present: Value) -> "Shape":
+        return replace(self, present=present)
+
+    def wide(self, channels: Axis) -> "Shape":
+        return replace(self, channels=channels)
+
+    def __str__(self) -> str:
+        extent = [text(e) for e in self.extent]
+        inner = [text(self.width), *extent] if self.form != "tokens" else [*extent, text(self.width)]
+        return f"{self.form}[{', '.join(inner)}]"
+
+
+def text(value: Value) -> str:
+    """A value for people: `24`, or all values it can take, `24|32|48`."""
+    from .sym import Apply, Table
+
+    if isinstance(value, Table):
+        options = list(dict.fromkeys(map(str, value.values)))
+        return "|".join(options) if len(options) <= 8 else f"{options[0]}|...|{options[-1]}"
+    return "?" if isinstance(value, Apply) else str(value)

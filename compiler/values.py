@@ -1,0 +1,143 @@
+"""What an expression can stand for while a space is elaborated."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+from ..dsl.diagnostic import Span
+from ..dsl.modules import Module
+from ..dsl.syntax import Block
+from .operator import Operator
+from .shape import Shape
+from .sym import Metric, Value, is_sym
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """The output of a node; `lane` is the branch it comes from."""
+
+    node: int
+    shape: Shape
+    lane: str
+    span: Span = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """A number with a unit: `12ms`, `4Ki`."""
+
+    value: Fraction
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A cell with the arguments given so far."""
+
+    block: Block
+    module: Module
+    arguments: dict[str, Any]
+
+    @property
+    def label(self) -> str:
+        return self.block.name or "cell"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """An operator with the settings and the further inputs given so far."""
+
+    kind: type[Operator]
+    settings: dict[str, Any]
+    flows: tuple[Any, ...] = ()
+
+    @property
+    def label(self) -> str:
+        return self.kind.name
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """`repeat(cell, times = n)`."""
+
+    body: Any
+    times: Value
+    label: str = "repeat"
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """`f -> g` before anything flows through it."""
+
+    links: tuple[tuple[Any, Span], ...]
+    label: str = "chain"
+
+
+@dataclass(frozen=True, slots=True)
+class Alternatives:
+    """Several cells (None: `none`); `select` says which one an architecture uses."""
+
+    select: Value
+    options: tuple[Any, ...]
+    labels: tuple[str, ...]
+    label: str = "choice"
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function of the language over values: `min`, `log2`."""
+
+    name: str
+    run: Callable[..., Any]
+    label: str = "function"
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    """A module that `use` names."""
+
+    module: Module
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A branch, a stage, or a branch within a stage, as an expression names it."""
+
+    scope: Any
+    kind: str
+    name: str
+
+
+CALLABLE = (Cell, Operation, Repeat, Pipeline, Alternatives)
+
+
+def is_callable(value: Any) -> bool:
+    return isinstance(value, CALLABLE)
+
+
+def kind_of(value: Any) -> str:
+    """What a value is, in words."""
+    if value is None:
+        return "`none`"
+    if isinstance(value, bool):
+        return "a truth value"
+    if isinstance(value, int | Fraction) or is_sym(value):
+        return "a number"
+    for kind, words in _WORDS:
+        if isinstance(value, kind):
+            return words
+    return "a value"
+
+
+_WORDS: tuple[tuple[Any, str], ...] = (
+    (str, "a text"),
+    (tuple, "a list"),
+    (Flow, "a flow"),
+    (Quantity, "a number with a unit"),
+    (Metric, "a cost"),
+    (CALLABLE, "a cell"),
+    (Function, "a function"),
+    (Namespace, "a module"),
+    (Place, "a branch or a stage"),
+)

@@ -1,0 +1,1 @@
+"""The language: source text in, checked model out."""

@@ -1,0 +1,126 @@
+"""What the compiler tells its user.
+
+A diagnostic is data; `render` is the only place that turns it into text. Every diagnostic has its own function in
+`errors.py`, so its code and its words stand in one place.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One file as the user wrote it. `name` is the path shown in messages."""
+
+    name: str
+    text: str
+
+    def place(self, offset: int) -> tuple[int, int]:
+        """The 1-based line and column of `offset`."""
+        start = self.text.rfind("\n", 0, offset) + 1
+        return self.text.count("\n", 0, start) + 1, offset - start + 1
+
+    def line(self, offset: int) -> str:
+        """The text of the line that holds `offset`, without its newline."""
+        start = self.text.rfind("\n", 0, offset) + 1
+        stop = self.text.find("\n", offset)
+        return self.text[start : stop if stop >= 0 else None].rstrip("\r")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of one source, from offset `start` up to but without `stop`."""
+
+    source: Source
+    start: int
+    stop: int
+
+    @property
+    def text(self) -> str:
+        return self.source.text[self.start : self.stop]
+
+    def to(self, other: "Span") -> "Span":
+        """The stretch from the start of this span to the end of `other`."""
+        return Span(self.source, self.start, other.stop)
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A span and what there is to say about it."""
+
+    span: Span
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One fault: where it shows, where it comes from, and how to mend it."""
+
+    code: str
+    title: str
+    here: Label
+    there: tuple[Label, ...] = ()
+    help: str = ""
+
+    @property
+    def severity(self) -> str:
+        return "warning" if self.code.startswith("W") else "error"
+
+    def as_json(self) -> dict[str, Any]:
+        """The diagnostic as plain data: code, severity, title, place, labels, help."""
+        return {
+            "code": self.code,
+            "severity": self.severity,
+            "title": self.title,
+            **_place(self.here),
+            "labels": [_place(label) for label in self.there],
+            "help": self.help,
+        }
+
+
+def _place(label: Label) -> dict[str, Any]:
+    line, column = label.span.source.place(label.span.start)
+    end_line, end_column = label.span.source.place(label.span.stop)
+    return {
+        "file": label.span.source.name,
+        "line": line,
+        "column": column,
+        "end_line": end_line,
+        "end_column": end_column,
+        "text": label.text,
+    }
+
+
+class ArchError(Exception):
+    """Raised once, at the end of a stage, with all that the stage found."""
+
+    def __init__(self, *found: Diagnostic) -> None:
+        self.found = tuple(sorted(found, key=lambda d: (d.here.span.source.name, d.here.span.start)))
+        super().__init__("\n\n".join(render(d) for d in self.found))
+
+
+def render(d: Diagnostic) -> str:
+    """A diagnostic as plain text: the title, every label under its line, the help."""
+    line, column = d.here.span.source.place(d.here.span.start)
+    labels = sorted((*d.there, d.here), key=lambda label: (label.span.source is not d.here.span.source, label.span.start))
+    width = max(len(str(label.span.source.place(label.span.start)[0])) for label in labels)
+    out = [f"{d.severity}[{d.code}]: {d.title}", f"{' ' * width}--> {d.here.span.source.name}:{line}:{column}"]
+    last = (d.here.span.source, 0)
+    for label in labels:
+        out += _excerpt(label, "^" if label is d.here else "-", width, last)
+        last = (label.span.source, label.span.source.place(label.span.start)[0])
+    if d.help:
+        first, *rest = d.help.splitlines()
+        out += [f"{' ' * width} = help: {first}", *(f"{' ' * width}         {more}" for more in rest)]
+    return "\n".join(out)
+
+
+def _excerpt(label: Label, mark: str, width: int, last: tuple[Source, int]) -> list[str]:
+    source = label.span.source
+    row, column = source.place(label.span.start)
+    text = source.line(label.span.start)
+    long = max(1, min(label.span.stop - label.span.start, len(text) - column + 1))
+    head = [] if source is last[0] else [f"{' ' * width}::: {source.name}:{row}:{column}"]
+    shown = [] if (source, row) == last else [f"{row:>{width}} | {text}"]
+    blank = "".join("\t" if c == "\t" else " " for c in text[: column - 1])
+    return [*head, *shown, f"{' ' * width} | {blank}{mark * long} {label.text}".rstrip()]

@@ -1,0 +1,322 @@
+"""The catalogue of diagnostics, one function each.
+
+E1xx syntax, E2xx names and modules, E3xx values and shapes, E4xx decisions and constraints, E5xx train and search,
+W6xx warnings. A code and its words stand here and nowhere else.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+from .diagnostic import Diagnostic, Label, Span
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """`did you mean ...?`, or the list of what is known."""
+    names = sorted(set(known))
+    close = get_close_matches(name, names, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean `{close[0]}`?"
+    shown = ", ".join(f"`{n}`" for n in names[:24])
+    return f"known here: {shown}{', ...' if len(names) > 24 else ''}" if names else ""
+
+
+# E1xx: syntax ------------------------------------------------------------------------------------------------------
+
+
+def no_header(span: Span) -> Diagnostic:
+    title = "the file does not start with its edition"
+    return Diagnostic("E101", title, Label(span), help="begin with the line `hrdsl 1`")
+
+
+def unknown_edition(span: Span) -> Diagnostic:
+    title = "this edition of the language is not known"
+    return Diagnostic("E102", title, Label(span), help="this compiler reads `hrdsl 1`")
+
+
+def unexpected(found: str, wanted: str, span: Span, help: str = "") -> Diagnostic:
+    return Diagnostic("E103", f"unexpected {found}", Label(span, f"expected {wanted}"), help=help)
+
+
+def never_closed(bracket: str, opened: Span, end: Span) -> Diagnostic:
+    want = {"(": ")", "[": "]", "{": "}", '"': '"'}[bracket]
+    there = (Label(end, f"`{want}` expected here at the latest"),) if end != opened else ()
+    return Diagnostic("E104", f"`{bracket}` is never closed", Label(opened, "opened here"), there, f"add `{want}`")
+
+
+def equals_set(span: Span, name: str, what: str = "a set") -> Diagnostic:
+    title = f"`=` takes one value; {what} of values is searched with `in`"
+    values = span.text if "\n" not in span.text else "{...}"
+    return Diagnostic("E105", title, Label(span, what), help=f"write `{name} in {values}`")
+
+
+def bad_number(text: str, span: Span, why: str) -> Diagnostic:
+    help = "numbers: `3`, `0.5`, `1e-4`, `600M`, `4Ki`, `12ms`"
+    return Diagnostic("E106", f"`{text}` is not a number", Label(span, why), help=help)
+
+
+def bad_character(text: str, span: Span, help: str = "remove it") -> Diagnostic:
+    shown = text if text.isprintable() else f"U+{ord(text):04X}"
+    return Diagnostic("E107", f"`{shown}` is no character of the language", Label(span), help=help)
+
+
+def not_text(span: Span, why: str) -> Diagnostic:
+    help = "remove it, or save the file as plain UTF-8 text"
+    return Diagnostic("E108", "the file holds a character that cannot be seen", Label(span, why), help=help)
+
+
+def too_deep(span: Span, limit: int) -> Diagnostic:
+    return Diagnostic("E109", f"nested deeper than {limit} levels", Label(span), help="give the inner parts names")
+
+
+def reserved(word: str, span: Span) -> Diagnostic:
+    title = f"`{word}` is a word of the language"
+    return Diagnostic("E110", title, Label(span, "cannot be a name"), help=f"choose another name, such as `{word}_`")
+
+
+def one_per_line(span: Span) -> Diagnostic:
+    return Diagnostic("E111", "one entry per line", Label(span, "this starts another"), help="put it on its own line")
+
+
+def chained_comparison(span: Span, first: Span, rewritten: str) -> Diagnostic:
+    there = (Label(first, "the first comparison"),)
+    label = Label(span, "the second comparison")
+    return Diagnostic("E112", "comparisons do not chain", label, there, help=f"write `{rewritten}`")
+
+
+def too_long(span: Span, length: int, limit: int) -> Diagnostic:
+    title = f"the file is too long: {length:,} characters, at most {limit:,}"
+    return Diagnostic("E113", title, Label(span), help="move parts of it into modules and `use` them")
+
+
+# E2xx: names and modules -------------------------------------------------------------------------------------------
+
+
+def unknown_name(name: str, kind: str, span: Span, known: Iterable[str]) -> Diagnostic:
+    return Diagnostic("E201", f"unknown {kind} `{name}`", Label(span, "not declared"), help=near(name, known))
+
+
+def declared_twice(name: str, span: Span, first: Span) -> Diagnostic:
+    return Diagnostic(
+        "E202", f"`{name}` is declared twice", Label(span), (Label(first, "first declared here"),), help="rename one of them"
+    )
+
+
+def unknown_block(kind: str, where: str, span: Span, known: Iterable[str]) -> Diagnostic:
+    return Diagnostic("E203", f"`{kind}` is no block of {where}", Label(span), help=near(kind, known))
+
+
+def unknown_entry(name: str, where: str, span: Span, known: Iterable[str]) -> Diagnostic:
+    return Diagnostic("E204", f"{where} has no entry `{name}`", Label(span), help=near(name, known))
+
+
+def missing_entry(name: str, where: str, span: Span, example: str) -> Diagnostic:
+    return Diagnostic("E205", f"{where} lacks `{name}`", Label(span), help=f"add `{example}`")
+
+
+def no_module(path: str, span: Span, known: Iterable[str]) -> Diagnostic:
+    return Diagnostic("E206", f"no module `{path}`", Label(span), help=near(path, known))
+
+
+def cyclic_use(chain: tuple[str, ...], span: Span, back: Span) -> Diagnostic:
+    return Diagnostic(
+        "E207",
+        "modules use each other in a circle",
+        Label(span, " -> ".join(chain)),
+        (Label(back, "the circle closes here"),) if back != span else (),
+        help="move what both need into a third module",
+    )
+
+
+def unknown_argument(name: str, callee: str, span: Span, known: Iterable[str]) -> Diagnostic:
+    return Diagnostic("E208", f"`{callee}` has no parameter `{name}`", Label(span), help=near(name, known))
+
+
+def missing_argument(name: str, callee: str, span: Span) -> Diagnostic:
+    return Diagnostic(
+        "E209",
+        f"`{callee}` needs `{name}`",
+        Label(span, f"no `{name}` is given, and none is in scope"),
+        help=f"write `{callee}({name} = ...)` or set `{name}` in the branch or the stage",
+    )
+
+
+def too_many_arguments(callee: str, span: Span, most: int) -> Diagnostic:
+    return Diagnostic("E210", f"`{callee}` takes at most {most} arguments in order", Label(span, "one too many"), help="name the others")
+
+
+def recursive(name: str, span: Span) -> Diagnostic:
+    return Diagnostic("E211", f"cell `{name}` contains itself", Label(span), help="cells expand fully: use `repeat(cell, times = n)`")
+
+
+def misplaced(what: str, where: str, span: Span, help: str) -> Diagnostic:
+    return Diagnostic("E212", f"{what} cannot stand in {where}", Label(span), help=help)
+
+
+def unused_override(path: str, span: Span, known: Iterable[str]) -> Diagnostic:
+    return Diagnostic("E213", f"`{path}` names nothing in this space", Label(span), help=near(path, known))
+
+
+def outside_root(path: str, span: Span) -> Diagnostic:
+    return Diagnostic("E214", f"`{path}` lies outside the folders that may be read", Label(span), help="move it below the file that uses it")
+
+
+# E3xx: values and shapes -------------------------------------------------------------------------------------------
+
+
+def wrong_kind(got: str, want: str, span: Span, help: str = "") -> Diagnostic:
+    return Diagnostic("E301", f"this is {got}, not {want}", Label(span), help=help or f"give {want}")
+
+
+def wrong_unit(got: str, want: str, span: Span, other: Span) -> Diagnostic:
+    there = (Label(other, f"this is {want}"),) if other != span else ()
+    return Diagnostic("E302", "these two have different units", Label(span, f"this is {got}"), there, help=f"compare with {want}")
+
+
+def divided_by_zero(span: Span) -> Diagnostic:
+    return Diagnostic("E303", "division by zero", Label(span), help="change the divisor")
+
+
+def not_whole(name: str, value: str, span: Span, example: str) -> Diagnostic:
+    why = f"it is {value}{example}"
+    return Diagnostic("E304", f"`{name}` must be a whole number", Label(span, why), help="choose values that divide, or use `//`")
+
+
+def out_of_range(name: str, value: str, want: str, span: Span) -> Diagnostic:
+    return Diagnostic("E305", f"`{name}` must be {want}", Label(span, f"it is {value}"), help=f"give a value that is {want}")
+
+
+def width_mismatch(first: str, second: str, used: Span, example: str) -> Diagnostic:
+    return Diagnostic(
+        "E306",
+        "these flows cannot be joined: their widths differ",
+        Label(used, f"{first} and {second} wide{example}"),
+        help="end one of them with `conv(1, width = ...)`",
+    )
+
+
+def size_mismatch(what: str, first: str, second: str, used: Span, example: str) -> Diagnostic:
+    return Diagnostic(
+        "E307",
+        f"these flows cannot be {what}: their sizes differ",
+        Label(used, f"{first} and {second}{example}"),
+        help="bring them to one size with `resize(like = ...)` or a stride",
+    )
+
+
+def wrong_form(operator: str, got: str, want: str, span: Span) -> Diagnostic:
+    return Diagnostic("E308", f"`{operator}` takes {want}", Label(span, f"this is {got}"), help=f"give it {want}")
+
+
+def not_divisible(operator: str, what: str, value: str, by: str, span: Span, example: str) -> Diagnostic:
+    return Diagnostic(
+        "E309", f"`{operator}`: {what} must be divisible by {by}", Label(span, f"{what} is {value}{example}"), help="change one of the two"
+    )
+
+
+def no_flow(span: Span) -> Diagnostic:
+    return Diagnostic("E310", "nothing flows here", Label(span, "every alternative is `none`"), help="keep at least one alternative that is not `none`")
+
+
+def stride_mismatch(branch: str, declared: str, got: str, span: Span, place: Span) -> Diagnostic:
+    return Diagnostic(
+        "E311",
+        f"branch `{branch}` is declared at {declared}, its flow is at {got}",
+        Label(span),
+        (Label(place, "the branch"),) if place != span else (),
+        help="change the strides of the stem or of the stage, or the branch's place",
+    )
+
+
+def no_attribute(name: str, kind: str, span: Span, known: Iterable[str]) -> Diagnostic:
+    return Diagnostic("E312", f"{kind} has no `{name}`", Label(span), help=near(name, known))
+
+
+def not_an_operation(operator: str, left: str, right: str, span: Span) -> Diagnostic:
+    return Diagnostic("E313", f"`{operator}` is not defined for {left} and {right}", Label(span), help="convert one of the two")
+
+
+def too_large(what: str, count: str, limit: int, span: Span) -> Diagnostic:
+    return Diagnostic("E314", f"{what} is too large", Label(span, f"{count}, at most {limit:,}"), help="make it smaller")
+
+
+def unknown_width(branch: str, span: Span) -> Diagnostic:
+    return Diagnostic("E315", f"branch `{branch}` has no width", Label(span), help="add `width = 32` to the branch")
+
+
+# E4xx: decisions and constraints -----------------------------------------------------------------------------------
+
+
+def empty_domain(span: Span) -> Diagnostic:
+    return Diagnostic("E401", "this domain is empty", Label(span), help="name at least one value; `first .. last` needs first <= last")
+
+
+def repeated_value(value: str, span: Span, first: Span) -> Diagnostic:
+    return Diagnostic("E402", f"{value} stands twice in this domain", Label(span), (Label(first, "first here"),), help="remove one")
+
+
+def never_met(span: Span, why: str, parts: tuple[Label, ...] = ()) -> Diagnostic:
+    return Diagnostic("E403", "no architecture meets this constraint", Label(span, why), parts, help="widen a domain or relax the constraint")
+
+
+def not_static(what: str, span: Span, decision: str) -> Diagnostic:
+    return Diagnostic(
+        "E404", f"{what} cannot be searched", Label(span, f"it depends on the decision `{decision}`"), help="fix it with `=`"
+    )
+
+
+def never_met_together(spans: tuple[Span, ...], why: str) -> Diagnostic:
+    return Diagnostic(
+        "E405",
+        "no architecture meets these constraints together",
+        Label(spans[-1], why),
+        tuple(Label(s, "and this") for s in spans[:-1]),
+        help="relax one of them",
+    )
+
+
+def outside_domain(path: str, value: str, span: Span, declared: Span, allowed: str) -> Diagnostic:
+    return Diagnostic(
+        "E406",
+        f"{value} is not in the domain of `{path}`",
+        Label(span),
+        (Label(declared, f"allowed: {allowed}"),),
+        help=f"choose from {allowed}",
+    )
+
+
+def undecided_constraint(span: Span) -> Diagnostic:
+    return Diagnostic("E407", "a constraint must be true or false", Label(span, "this is a value"), help="compare it with something")
+
+
+def wrong_granularity(per: str, where: str, span: Span, known: Iterable[str]) -> Diagnostic:
+    return Diagnostic("E408", f"a decision of {where} cannot be `per {per}`", Label(span), help=near(per, known))
+
+
+# E5xx: train and search --------------------------------------------------------------------------------------------
+
+
+def bad_setting(name: str, why: str, span: Span) -> Diagnostic:
+    return Diagnostic("E501", f"`{name}`: {why}", Label(span), help="see `hrdsl explain` for what it takes")
+
+
+def unknown_objective(name: str, span: Span, known: Iterable[str]) -> Diagnostic:
+    return Diagnostic("E502", f"unknown objective `{name}`", Label(span), help=near(name, known))
+
+
+def nothing_to_search(space: str, span: Span) -> Diagnostic:
+    return Diagnostic("E503", f"space `{space}` holds no decision", Label(span), help="open one with `in`, or use `hrdsl retrain`")
+
+
+# W6xx: warnings ----------------------------------------------------------------------------------------------------
+
+
+def one_value(path: str, span: Span) -> Diagnostic:
+    return Diagnostic("W601", f"`{path}` has one possible value", Label(span), help="write `=` if it is decided")
+
+
+def never_read(path: str, span: Span) -> Diagnostic:
+    return Diagnostic("W602", f"nothing reads `{path}`", Label(span), help="remove it, or use it in a cell")
+
+
+def always_met(span: Span) -> Diagnostic:
+    return Diagnostic("W603", "every architecture meets this constraint", Label(span), help="remove it, or tighten it")

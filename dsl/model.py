@@ -1,0 +1,231 @@
+"""The typed model: what a file declares, structure checked, names of blocks resolved, nothing evaluated yet."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from . import errors
+from .diagnostic import ArchError, Diagnostic, Span
+from .modules import Module
+from .settings import Settings, read_settings
+from .syntax import Block, Clause, Expr, Fix, Goal, Line, Name, Parameter, Require, Vary
+
+SPACE_BLOCKS = ("branch", "stage")
+SPACE_ENTRIES = ("input", "stem", "head")
+STAGE_ENTRIES = ("cell", "times", "enter", "fuse")
+
+Entry = Fix | Vary
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """`branch name at 1/4 { ... }`: `stride` is the reciprocal of its place."""
+
+    name: str
+    place: Expr
+    entries: dict[str, Entry]
+    span: Span = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """`stage name on branches { ... }`; `overrides` are the entries with a dotted target."""
+
+    name: str
+    branches: tuple[Name, ...]
+    entries: dict[str, Entry]
+    overrides: tuple[Entry, ...]
+    span: Span = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """`space name(parameters) { ... }`."""
+
+    name: str
+    docs: tuple[str, ...]
+    parameters: tuple[Parameter, ...]
+    entries: dict[str, Entry]
+    overrides: tuple[Entry, ...]
+    branches: tuple[Branch, ...]
+    stages: tuple[Stage, ...]
+    requires: tuple[Require, ...]
+    span: Span = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """One goal of a search."""
+
+    name: str
+    maximize: bool
+    span: Span = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """`train name for space { ... }` or `search name for space { ... }`."""
+
+    kind: str
+    name: str
+    space: str
+    settings: Settings
+    objectives: tuple[Objective, ...]
+    requires: tuple[Require, ...]
+    span: Span = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """All that one file declares."""
+
+    module: Module
+    spaces: tuple[Space, ...]
+    runs: tuple[Run, ...]
+
+    def run(self, kind: str, space: str, name: str | None = None) -> Run | None:
+        """The first `train` or `search` of a space, or the one of that name."""
+        return next((r for r in self.runs if (r.kind, r.space) == (kind, space) and name in (None, r.name)), None)
+
+
+def build_model(module: Module) -> Model:
+    """Check the structure of every block. Raises ArchError with all faults."""
+    found: list[Diagnostic] = []
+    spaces = tuple(_space(b, found) for b in module.of_kind("space"))
+    for cell in module.of_kind("cell"):
+        _check_cell(cell, found)
+    names = [s.name for s in spaces]
+    runs = tuple(_run(b, names, found) for kind in ("train", "search") for b in module.of_kind(kind))
+    if found:
+        raise ArchError(*found)
+    return Model(module, spaces, tuple(r for r in runs if r is not None))
+
+
+def _check_cell(cell: Block, found: list[Diagnostic]) -> None:
+    results = [line for line in cell.lines if isinstance(line, Fix | Vary) and line.target.parts in (("out",), ("cell",))]
+    if not results:
+        found.append(errors.missing_entry("out", f"cell `{cell.name}`", cell.head, "out = x -> conv(3) -> bn -> relu"))
+    if cell.parameters is None:
+        found.append(errors.missing_entry("()", f"cell `{cell.name}`", cell.head, f"cell {cell.name}()"))
+    _entries(cell.lines, "a cell", (), found)
+
+
+def _space(block: Block, found: list[Diagnostic]) -> Space:
+    entries, overrides = _entries(block.lines, "a space", SPACE_BLOCKS, found, require=True)
+    branches, stages = [], []
+    for b in block.lines:
+        if isinstance(b, Block) and b.kind == "branch":
+            branches.append(_branch(b, found))
+        elif isinstance(b, Block) and b.kind == "stage":
+            stages.append(_stage(b, found))
+    _twice(((b.name, b.span) for b in (*branches, *stages)), found)
+    known = {b.name for b in branches}
+    for stage in stages:
+        for name in stage.branches:
+            if name.text not in known:
+                found.append(errors.unknown_name(name.text, "branch", name.span, known))
+        _twice(((n.text, n.span) for n in stage.branches), found)
+    for needed, example in (("input", "input = [3, 224, 224]"), ("head", "head = concat -> conv(1, width = classes)")):
+        if needed not in entries:
+            found.append(errors.missing_entry(needed, f"space `{block.name}`", block.head, example))
+    requires = tuple(line for line in block.lines if isinstance(line, Require))
+    return Space(
+        block.name or "", block.docs, block.parameters or (), entries, overrides, tuple(branches), tuple(stages), requires, block.head
+    )
+
+
+def _branch(block: Block, found: list[Diagnostic]) -> Branch:
+    entries, _ = _entries(block.lines, "a branch", (), found)
+    place = _clause(block, "at", "1/4", found)
+    if place is None or place.value is None:
+        return Branch(block.name or "", Name("missing", span=block.head), entries, block.head)
+    return Branch(_named(block, found), place.value, entries, block.head)
+
+
+def _stage(block: Block, found: list[Diagnostic]) -> Stage:
+    entries, overrides = _entries(block.lines, "a stage", (), found)
+    on = _clause(block, "on", "some_branch", found)
+    return Stage(_named(block, found), on.names if on else (), entries, overrides, block.head)
+
+
+def _named(block: Block, found: list[Diagnostic]) -> str:
+    if block.name is None:
+        found.append(errors.missing_entry("a name", f"this {block.kind}", block.head, f"{block.kind} some_name"))
+    return block.name or ""
+
+
+def _clause(block: Block, kind: str, example: str, found: list[Diagnostic]) -> Clause | None:
+    for clause in block.clauses:
+        if clause.kind == kind:
+            return clause
+        found.append(errors.misplaced(f"`{clause.kind}`", f"the head of a {block.kind}", clause.span, f"write `{kind} {example}`"))
+    found.append(errors.missing_entry(f"{kind}", f"{block.kind} `{block.name}`", block.head, f"{kind} {example}"))
+    return None
+
+
+def _entries(
+    lines: Iterable[Line], where: str, blocks: tuple[str, ...], found: list[Diagnostic], require: bool = False
+) -> tuple[dict[str, Entry], tuple[Entry, ...]]:
+    """Entries by name, and those with a dotted target; what has no place here is a fault."""
+    entries: dict[str, Entry] = {}
+    overrides: list[Entry] = []
+    for line in lines:
+        if isinstance(line, Block):
+            if line.kind not in blocks:
+                found.append(errors.unknown_block(line.kind, where, line.head, blocks))
+        elif isinstance(line, Goal):
+            found.append(errors.misplaced(f"`{line.direction}`", where, line.span, "goals stand in a `search` block"))
+        elif isinstance(line, Require):
+            if not require:
+                found.append(errors.misplaced("`require`", where, line.span, "constraints stand in the space or the search"))
+        elif len(line.target.parts) > 1:
+            if where not in ("a stage", "a space"):
+                found.append(errors.misplaced("a dotted name", where, line.target.span, "set it in a stage"))
+            overrides.append(line)
+        else:
+            name = str(line.target.parts[0])
+            if name in entries:
+                found.append(errors.declared_twice(name, line.target.span, entries[name].target.span))
+            entries[name] = line
+    return entries, tuple(overrides)
+
+
+def _twice(names: Iterable[tuple[str, Span]], found: list[Diagnostic]) -> None:
+    seen: dict[str, Span] = {}
+    for name, span in names:
+        if name in seen:
+            found.append(errors.declared_twice(name, span, seen[name]))
+        seen.setdefault(name, span)
+
+
+def _run(block: Block, spaces: list[str], found: list[Diagnostic]) -> Run | None:
+    clause = _clause(block, "for", spaces[0] if spaces else "some_space", found)
+    if clause is None:
+        return None
+    space = clause.names[0]
+    if space.text not in spaces:
+        found.append(errors.unknown_name(space.text, "space", space.span, spaces))
+    goals = [line for line in block.lines if isinstance(line, Goal)]
+    requires = tuple(line for line in block.lines if isinstance(line, Require))
+    if block.kind == "train":
+        for line in (*goals, *requires):
+            found.append(errors.misplaced("a goal or a constraint", "a `train` block", line.span, "put it into `search`"))
+    objectives = tuple(_objective(goal, found) for goal in goals)
+    settings = read_settings(block, found)
+    return Run(block.kind, block.name or "", space.text, settings, tuple(o for o in objectives if o), requires, block.head)
+
+
+COSTS = {"macs": "", "parameters": "", "peak_activation_bytes": "bytes", "latency": "ms"}
+"""Costs that a goal or a constraint may name, with their units."""
+METRICS = ("miou", "accuracy")
+"""What a task can measure; larger is better."""
+
+
+def _objective(goal: Goal, found: list[Diagnostic]) -> Objective | None:
+    known = (*COSTS, *METRICS)
+    if not isinstance(goal.value, Name) or goal.value.text not in known:
+        found.append(errors.unknown_objective(goal.value.span.text, goal.value.span, known))
+        return None
+    return Objective(goal.value.text, goal.direction == "maximize", goal.span)
+
+
+__all__ = ["COSTS", "METRICS", "Branch", "Model", "Objective", "Run", "Space", "Stage", "build_model"]

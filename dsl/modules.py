@@ -1,0 +1,123 @@
+"""Files and what they declare: `use` is resolved here. Nothing outside the file's own folder and the library is read."""
+
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from . import errors
+from .diagnostic import ArchError, Diagnostic, Source, Span
+from .parser import parse
+from .syntax import Block, File, Use
+
+STD = Path(__file__).with_name("std")
+ITEMS = ("cell", "space", "train", "search")
+LARGEST = 1_000_000
+"""No file is longer, in bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """One file: its cells and spaces by name, and the modules it uses by alias."""
+
+    name: str
+    source: Source
+    syntax: File
+    cells: dict[str, Block] = field(repr=False)
+    uses: dict[str, "Module"] = field(repr=False)
+    blocks: tuple[Block, ...] = field(repr=False)
+
+    def of_kind(self, kind: str) -> tuple[Block, ...]:
+        return tuple(b for b in self.blocks if b.kind == kind)
+
+
+def read_source(path: Path, name: str | None = None) -> Source:
+    """A file as text. Raises ArchError if it is no text, OSError if it cannot be read."""
+    raw = path.read_bytes()
+    blank = Source(name or str(path), "")
+    if len(raw) > LARGEST:
+        raise ArchError(errors.too_large("the file", f"{len(raw):,} bytes", LARGEST, Span(blank, 0, 0)))
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as fault:
+        shown = Source(blank.name, raw[: fault.start].decode("utf-8"))
+        raise ArchError(errors.not_text(Span(shown, len(shown.text), len(shown.text)), f"byte 0x{raw[fault.start]:02X}")) from None
+    return Source(blank.name, text.replace("\r\n", "\n"))
+
+
+def load(path: Path) -> Module:
+    """A file and everything it uses. Raises ArchError, OSError."""
+    source = read_source(path)
+    return load_source(source, path.resolve().parent)
+
+
+def load_source(source: Source, root: Path | None = None) -> Module:
+    """A text and everything it uses; `root` is the folder that its relative `use` may read."""
+    return _Loader(root).module(source, Path(source.name).stem, ())
+
+
+class _Loader:
+    def __init__(self, root: Path | None) -> None:
+        self.root = root
+        self.done: dict[tuple[str, ...], Module] = {}
+
+    def module(self, source: Source, name: str, chain: tuple[tuple[str, ...], ...]) -> Module:
+        syntax = parse(source)
+        found: list[Diagnostic] = []
+        uses: dict[str, Module] = {}
+        places: dict[str, Span] = {}
+        for item in syntax.items:
+            label, span = _label(item)
+            if label in places:
+                found.append(errors.declared_twice(label, span, places[label]))
+                continue
+            places[label] = span
+            if isinstance(item, Use):
+                try:
+                    uses[label] = self.use(item, chain)
+                except ArchError as fault:
+                    found += fault.found
+            elif item.kind not in ITEMS:
+                found.append(errors.unknown_block(item.kind, "a file", item.head, ITEMS))
+            elif item.name is None:
+                found.append(errors.missing_entry("a name", f"this {item.kind}", item.head, f"{item.kind} some_name"))
+        if found:
+            raise ArchError(*found)
+        blocks = tuple(b for b in syntax.items if isinstance(b, Block))
+        cells = {b.name: b for b in blocks if b.kind == "cell" and b.name}
+        return Module(name, source, syntax, cells, uses, blocks)
+
+    def use(self, use: Use, chain: tuple[tuple[str, ...], ...]) -> Module:
+        key = use.path
+        if key in chain:
+            names = tuple(".".join(k) for k in (*chain[chain.index(key) :], key))
+            raise ArchError(errors.cyclic_use(names, use.span, use.span))
+        if key not in self.done:
+            path = self.find(use)
+            self.done[key] = self.module(read_source(path, self.shown(key, path)), key[-1], (*chain, key))
+        return self.done[key]
+
+    def find(self, use: Use) -> Path:
+        roots = {"std": STD, **{e.name: Path(e.load()) for e in entry_points(group="hrdsl.modules")}}
+        folder = roots.get(use.path[0]) if len(use.path) > 1 else None
+        inner = use.path[1:] if folder else use.path
+        base = folder or self.root
+        path = base.joinpath(*inner).with_suffix(".arch") if base else None
+        if path is None or not path.is_file():
+            known = [f"std.{p.stem}" for p in STD.glob("*.arch")]
+            if self.root:
+                known += [p.stem for p in sorted(self.root.glob("*.arch"))[:200]]
+            raise ArchError(errors.no_module(".".join(use.path), use.span, known))
+        if base is not None and not path.resolve().is_relative_to(base.resolve()):
+            raise ArchError(errors.outside_root(".".join(use.path), use.span))
+        return path
+
+    @staticmethod
+    def shown(key: tuple[str, ...], path: Path) -> str:
+        return "/".join(key) + ".arch" if key[0] == "std" else str(path)
+
+
+def _label(item: Use | Block) -> tuple[str, Span]:
+    if isinstance(item, Use):
+        return item.alias or item.path[-1], item.span
+    # a space, its training and its search may share a name; a cell may not share one with a module
+    return (item.name or "") if item.kind == "cell" else f"{item.kind} {item.name}", item.head

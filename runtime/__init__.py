@@ -1,0 +1,1 @@
+"""Modules in, networks found: data, training, search, measurement and reports."""

@@ -1,0 +1,1 @@
+"""The searches: evolution, pruning and random sampling over one supernet."""
