@@ -409,6 +409,8 @@ def _reserved(p: _Place) -> Diagnostic | None:
         return errors.reserved(p.before.text, p.span(p.before))
     if p.found.text not in WORDS or "NAME" not in p.accepts:
         return None
+    if p.wants_value and p.found.text in ("if", "not"):
+        return p.unexpected("a value", f"inside an expression, put it in parentheses: `({p.found.text} ...)`")
     names = p.after.kind in ("word", "newline", "close") or p.after.text in ("=", "(", "{", ",", ".", "[")
     return errors.reserved(p.found.text, p.span(p.found)) if names or not p.wants_value else None
 
@@ -497,7 +499,7 @@ def _head(p: _Place) -> Diagnostic | None:
     meant = get_close_matches(p.line[0].text, ("require", "maximize", "minimize"), 1, 0.7)
     if meant:
         return errors.unexpected(
-            f"`{p.line[0].text}`", "a word of the language", p.span(p.line[0]), f"did you mean `{meant[0]}`?"
+            f"`{p.line[0].text}`", f"`{meant[0]}`", p.span(p.line[0]), f"did you mean `{meant[0]}`?"
         )
     if p.at_line_end and any(q.text == "{" for q in p.pieces[p.here : p.here + 2]):
         return p.unexpected("`{`", f"put the `{{` on the same line: `{head} {{`")

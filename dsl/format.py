@@ -1,14 +1,15 @@
 """The one canonical form of a text: source in, text out; nothing to configure, every comment kept.
 
-`flat` writes an expression on one line; a `_Writer` breaks what is too long or holds comments. Comments come from `scan`
-and go back by position: those on lines of their own before what follows them, the others to the end of their line.
+`flat` writes an expression on one line; a `_Writer` breaks what is too long or holds comments. Comments come
+from `scan` and go back by position: on lines of their own before what follows them, or to the end of their line.
 Imports `parser`, `faults` and the syntax tree.
 """
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 
-from .diagnostic import Source
+from .diagnostic import ArchError, Source
 from .faults import Piece, scan
 from .parser import parse
 from .syntax import (
@@ -45,6 +46,9 @@ WIDTH = 100
 """No line is longer, where it can be broken."""
 
 _ANY, _CHAIN, _OR, _AND, _NOT, _COMPARE, _SUM, _PRODUCT, _UNARY, _POSTFIX = range(10)
+Part = Expr | Fix | Vary | Parameter
+Row = tuple[str, Part, int]
+_START = attrgetter("start")
 _LEVELS = {
     "or": _OR,
     "and": _AND,
@@ -56,13 +60,23 @@ _LEVELS = {
 
 def format_text(source: Source) -> str:
     """The canonical text of a file. Raises ArchError where it does not parse."""
-    return _Writer(source).file(parse(source))
+    text = _Writer(source).file(parse(source))
+    for _ in range(8):
+        # A comment inside an entry may move out of it, and what it kept apart then joins.
+        last = Source(source.name, text)
+        try:
+            text = _Writer(last).file(parse(last))
+        except ArchError:  # the parentheses around what is broken nest too deep: leave the text alone
+            return source.text.replace("\r\n", "\n").rstrip() + "\n"
+        if text == last.text:
+            break
+    return text
 
 
 # on one line -------------------------------------------------------------------------------------------------------
 
 
-def flat(part: Expr | Domain | Fix | Vary | Parameter, least: int = _ANY) -> str:
+def flat(part: Part | Domain, least: int = _ANY) -> str:
     """A part on one line; in parentheses if it binds less tightly than `least`."""
     text = _FLAT[type(part)](part)
     return f"({text})" if _level(part) < least else text
@@ -90,7 +104,7 @@ def _operands(part: Binary) -> tuple[int, int]:
     return (_SUM, _SUM) if level == _COMPARE else (level, level + 1)
 
 
-def _list(parts: Sequence[Expr | Fix | Vary | Parameter]) -> str:
+def _list(parts: Sequence[Part]) -> str:
     return ", ".join(flat(p) for p in parts)
 
 
@@ -117,17 +131,30 @@ def _comprehension(part: Comprehension) -> str:
     return f"[{' '.join(word + flat(inner, least) for word, inner, least in _clauses(part))}]"
 
 
-def _clauses(part: Comprehension) -> list[tuple[str, Expr, int]]:
-    parts = [("", part.item, _ANY), (f"for {part.variable} in ", part.iterable, _CHAIN)]
+def _clauses(part: Comprehension) -> list[Row]:
+    parts: list[Row] = [("", part.item, _ANY), (f"for {part.variable} in ", part.iterable, _CHAIN)]
     return parts if part.condition is None else [*parts, ("if ", part.condition, _CHAIN)]
 
 
-def _branches(part: If) -> list[tuple[str, Expr, int]]:
-    parts = [("if ", part.condition, _CHAIN), ("then ", part.then, _CHAIN)]
+def _branches(part: If) -> list[Row]:
+    parts: list[Row] = [("if ", part.condition, _CHAIN), ("then ", part.then, _CHAIN)]
     while isinstance(part.otherwise, If):
         part = part.otherwise
         parts += [("else if ", part.condition, _CHAIN), ("then ", part.then, _CHAIN)]
     return [*parts, ("else ", part.otherwise, _CHAIN)]
+
+
+def _terms(part: Binary) -> list[Row]:
+    """The operands of one level, `a + b - c`, each behind its operator."""
+    left, right = _operands(part)
+    last: Row = (f"{part.operator} ", part.right, right)
+    if isinstance(part.left, Binary) and _operands(part.left) == (left, right) != (_SUM, _SUM):
+        return [*_terms(part.left), last]
+    return [("", part.left, left), last]
+
+
+def _plain(parts: Sequence[Part]) -> list[Row]:
+    return [("", part, _ANY) for part in parts]
 
 
 def _constant(part: Constant) -> str:
@@ -159,218 +186,254 @@ _FLAT: dict[type, Callable[..., str]] = {
 }
 
 
+def _entry(line: Fix | Vary | Require | Goal) -> str:
+    match line:
+        case Require():
+            return f"require {flat(line.condition)}"
+        case Goal():
+            return f"{line.direction} {flat(line.value)}"
+        case _:
+            return flat(line)
+
+
+def _title(block: Block) -> str:
+    return f"{block.kind} {block.name}" if block.name else block.kind
+
+
+def _tail(block: Block) -> str:
+    return "".join(f" {_clause(c)}" for c in block.clauses)
+
+
+def _head(block: Block) -> str:
+    parameters = "" if block.parameters is None else f"({_list(block.parameters)})"
+    return f"{_title(block)}{parameters}{_tail(block)}"
+
+
+def _clause(clause: Clause) -> str:
+    names = ", ".join(n.text for n in clause.names)
+    return f"{clause.kind} {names if clause.value is None else flat(clause.value)}"
+
+
 # on many lines -----------------------------------------------------------------------------------------------------
 
 
 class _Writer:
-    """Writes one file in order; `self.comments[self.at :]` are not written yet."""
+    """Writes one file in order; the comments from `self.at` on are not written yet."""
 
     def __init__(self, source: Source) -> None:
+        self.source = source
         self.text = source.text
-        self.pieces = list(scan(source.text))
-        self.starts = [p.start for p in self.pieces]
-        self.comments = [p for p in self.pieces if p.kind == "comment" and not p.text.startswith("##")]
-        self.docs = [p for p in self.pieces if p.kind == "comment" and p.text.startswith("##")]
+        self.code: list[Piece] = []
+        self.docs: list[int] = []
+        self.comments: list[Piece] = []
+        for piece in scan(source.text):
+            if piece.kind not in ("comment", "newline"):
+                self.code.append(piece)
+            elif piece.text.startswith("##"):
+                self.docs.append(piece.start)
+            elif piece.kind == "comment":
+                self.comments.append(piece)
         self.at = 0
 
-    # comments
+    # what stands where
+
+    def has_comment(self, start: int, stop: int) -> bool:
+        """Does an unwritten comment stand between two offsets?"""
+        i = bisect_left(self.comments, start, self.at, key=_START)
+        return i < len(self.comments) and self.comments[i].start < stop
 
     def take(self, before: int) -> list[Piece]:
-        """The comments that stand before an offset and are not written yet."""
-        first = self.at
-        while self.at < len(self.comments) and self.comments[self.at].start < before:
-            self.at += 1
+        """The unwritten comments before an offset."""
+        first, self.at = self.at, bisect_left(self.comments, before, self.at, key=_START)
         return self.comments[first : self.at]
 
+    def own(self, before: int, indent: int) -> list[str]:
+        """The unwritten comments before an offset, on lines of their own."""
+        return [" " * indent + c.text.rstrip() for c in self.take(before)]
+
+    def spaced(self, before: int, indent: int) -> list[str]:
+        """The same with the blank lines that stand before them."""
+        return [text for c in self.take(before) for text in (*self.blank(c.start), " " * indent + c.text.rstrip())]
+
     def trailing(self, stop: int, before: int) -> str:
-        """The comment at the end of the line on which something stopped, if nothing else comes between."""
+        """The comment behind what ends at `stop`, on the same line and before what comes next."""
         end = self.text.find("\n", stop)
-        found = self.take(min(before, end if end >= 0 else len(self.text)))
-        return f"  {found[0].text.rstrip()}" if found else ""
+        limit = min(before, end if end >= 0 else len(self.text))
+        if self.at == len(self.comments) or not stop <= self.comments[self.at].start < limit:
+            return ""
+        return f"  {self.take(limit)[0].text.rstrip()}"
 
-    def has_comment(self, part: Syntax) -> bool:
-        return self.at < len(self.comments) and part.span.start <= self.comments[self.at].start < part.span.stop
+    def blank(self, start: int) -> list[str]:
+        """A blank line, if one stands before the line that holds `start`."""
+        end = self.text.rfind("\n", 0, start)
+        return [""] if end >= 0 and not self.text[self.text.rfind("\n", 0, end) + 1 : end].strip() else []
 
-    def own_lines(self, comments: list[Piece], indent: int) -> list[str]:
-        """Comments on lines of their own, with the blank lines before them."""
-        out: list[str] = []
-        for comment in comments:
-            out += [""] * self.blank_before(comment.start) + [" " * indent + comment.text.rstrip()]
-        return out
+    def find(self, text: str, after: int) -> int:
+        """Where such a piece stands, from an offset on."""
+        return next(p.start for p in self.code[bisect_left(self.code, after, key=_START) :] if p.text == text)
 
-    def blank_before(self, start: int) -> bool:
-        """Is the line before the one that holds `start` blank?"""
-        head = self.text[: self.text.rfind("\n", 0, start) + 1]
-        return not self.text[len(head) : start].strip() and head.endswith("\n") and not _last_line(head).strip()
+    def closer(self, stop: int) -> int:
+        """Where the parenthesis around what ends at `stop` closes, if there is one."""
+        i = bisect_left(self.code, stop, key=_START)
+        return self.code[i].start if i < len(self.code) and self.code[i].text == ")" else stop
 
-    def find(self, bracket: str, after: int) -> int:
-        """The offset of the first such bracket after an offset."""
-        i = bisect_left(self.starts, after)
-        return next(p.start for p in self.pieces[i:] if p.text == bracket)
+    def start(self, line: Line | Use) -> int:
+        """Where a line begins; a constraint's own span leaves out its first word."""
+        if not isinstance(line, Require):
+            return line.span.start
+        i = bisect_left(self.code, line.span.start, key=_START)
+        return next(p.start for p in reversed(self.code[:i]) if p.text == "require")
 
     # items and lines
 
     def file(self, file: File) -> str:
-        header = next(p for p in self.pieces if p.text == "hrdsl")
-        out = self.own_lines(self.take(header.start), 0)
-        out.append("hrdsl 1" + self.trailing(header.stop, file.items[0].span.start if file.items else len(self.text)))
+        header = next(p for p in self.code if p.text == "hrdsl")
+        out = [*self.spaced(header.start, 0), *self.blank(header.start), "hrdsl 1"]
+        out[-1] += self.trailing(header.stop, len(self.text))
         last: Use | Block | None = None
-        for i, item in enumerate(file.items):
-            after = file.items[i + 1].span.start if i + 1 < len(file.items) else len(self.text)
-            lines = self.line(item, 0, after)
+        for item in file.items:
+            lines = self.line(item, 0, len(self.text))
             together = isinstance(item, Use) and isinstance(last, Use)
-            out += lines if together or lines[0] == "" else ["", *lines]
+            out += lines if together or not lines[0] else ["", *lines]
             last = item
-        tail = self.own_lines(self.take(len(self.text)), 0)
+        tail = self.spaced(len(self.text), 0)
         out += ["", *tail] if tail and tail[0] else tail
         return "\n".join(out).lstrip("\n") + "\n"
 
-    def line(self, line: Line | Use, indent: int, after: int) -> list[str]:
-        """An entry or a block with its blank line, comments and documentation; `after` is where the next one starts."""
+    def line(self, line: Line | Use, indent: int, before: int) -> list[str]:
+        """An entry or a block under its comments and its documentation."""
+        pad, start = " " * indent, self.start(line)
         docs = () if isinstance(line, Use) else line.docs
-        start = self.first_doc(line) if docs else line.span.start
-        blank = [""] * self.blank_before(start)
-        lead = self.own_lines(self.take(line.span.start), indent)
-        body = self.block(line, indent) if isinstance(line, Block) else self.entry(line, indent)
-        stray = [" " * indent + c.text.rstrip() for c in self.take(line.span.stop)]
-        body[-1] += self.trailing(line.span.stop, after)
-        return [*lead, *blank, *stray, *(f"{' ' * indent}## {d}".rstrip() for d in docs), *body]
+        first = self.docs[bisect_left(self.docs, start) - len(docs)] if docs else start
+        lead = [*self.spaced(first, indent), *self.blank(first), *self.own(start, indent)]
+        body = self.block(line, indent) if isinstance(line, Block) else self.entry(line, pad, indent)
+        inner = self.own(line.span.stop, indent)
+        body[-1] += self.trailing(line.span.stop, before)
+        return [*lead, *inner, *(f"{pad}## {text}".rstrip() for text in docs), *body]
 
-    def first_doc(self, line: Line) -> int:
-        i = bisect_left([d.start for d in self.docs], line.span.start)
-        return self.docs[i - len(line.docs)].start
-
-    def entry(self, line: Fix | Vary | Require | Goal | Use, indent: int) -> list[str]:
-        pad = " " * indent
+    def entry(self, line: Fix | Vary | Require | Goal | Use, lead: str, indent: int) -> list[str]:
         match line:
             case Use():
-                return [f"{pad}use {'.'.join(line.path)}" + (f" as {line.alias}" if line.alias else "")]
+                return [f"{lead}use {'.'.join(line.path)}" + (f" as {line.alias}" if line.alias else "")]
             case Require():
-                return self.after(f"{pad}require ", line.condition, indent)
+                return self.row(f"{lead}require ", line.condition, indent)
             case Goal():
-                return self.after(f"{pad}{line.direction} ", line.value, indent)
+                return self.row(f"{lead}{line.direction} ", line.value, indent)
             case _:
-                return self.argument(line, indent, pad)
+                return self.row(lead, line, indent)
 
     def block(self, block: Block, indent: int) -> list[str]:
-        pad = " " * indent
-        name = f"{block.kind} {block.name}" if block.name else block.kind
-        clauses = "".join(f" {_clause(c)}" for c in block.clauses)
-        short = self.one_line(block, f"{pad}{name}", clauses)
+        pad, stop = " " * indent, block.span.stop - 1
+        short = self.short(block, pad)
         if short:
             return [short]
-        head = self.head(block, f"{pad}{name}", clauses, indent)
-        brace = self.find("{", block.head.stop)
-        stray = [pad + c.text.rstrip() for c in self.take(brace)]
-        first = block.lines[0] if block.lines else None
-        inner = block.span.stop - 1 if first is None else self.first_doc(first) if _docs(first) else first.span.start
-        head[-1] += " {" + self.trailing(brace, inner)
-        body: list[str] = []
-        for i, line in enumerate(block.lines):
-            after = block.lines[i + 1].span.start if i + 1 < len(block.lines) else block.span.stop - 1
-            body += self.line(line, indent + 2, after)
-        body += self.own_lines(self.take(block.span.stop - 1), indent + 2)
-        while body and not body[0]:
-            del body[0]
-        return [*stray, *head, *body, f"{pad}}}"]
+        out = self.head(block, pad, indent)
+        starts = [*(self.start(line) for line in block.lines), stop]
+        out[-1] += " {" + self.trailing(self.find("{", block.head.stop), starts[0])
+        body = [
+            text
+            for line, before in zip(block.lines, starts[1:], strict=True)
+            for text in self.line(line, indent + 2, before)
+        ]
+        body += self.spaced(stop, indent + 2)
+        return [*out, *(body[1:] if body and not body[0] else body), f"{pad}}}"]
 
-    def one_line(self, block: Block, name: str, clauses: str) -> str:
-        """The block on one line, or nothing if it does not belong there."""
-        if self.has_comment(block) or len(block.lines) > 1:
+    def short(self, block: Block, pad: str) -> str:
+        """The block on one line, or nothing if it has to be broken."""
+        if self.has_comment(block.span.start, block.span.stop) or len(block.lines) > 1:
             return ""
-        params = "" if block.parameters is None else f"({_list(block.parameters)})"
-        if not block.lines:
-            text = f"{name}{params}{clauses} {{}}"
-            return text if len(text) <= WIDTH else ""
-        line = block.lines[0]
-        if isinstance(line, Block) or line.docs or "\n" in block.span.text:
-            return ""
-        text = f"{name}{params}{clauses} {{ {_flat_line(line)} }}"
+        inside = "{}"
+        for line in block.lines:
+            if isinstance(line, Block) or line.docs or "\n" in block.span.text:
+                return ""
+            inside = f"{{ {_entry(line)} }}"
+        text = f"{pad}{_head(block)} {inside}"
         return text if len(text) <= WIDTH else ""
 
-    def head(self, block: Block, name: str, clauses: str, indent: int) -> list[str]:
-        if block.parameters is None:
-            return [name + clauses]
-        text = f"{name}({_list(block.parameters)}){clauses}"
-        stop = self.find(")", block.parameters[-1].span.stop) if block.parameters else block.head.stop
-        commented = self.at < len(self.comments) and block.span.start <= self.comments[self.at].start < stop
-        if not commented and len(text) + 2 <= WIDTH:
+    def head(self, block: Block, pad: str, indent: int) -> list[str]:
+        text = pad + _head(block)
+        parameters = block.parameters or ()
+        stop = self.find(")", parameters[-1].span.stop) if parameters else 0
+        if not parameters or (len(text) + 2 <= WIDTH and not self.has_comment(block.span.start, stop)):
             return [text]
-        return self.group(f"{name}(", block.parameters, "){}".format(clauses), indent, stop)
+        opener = self.find("(", block.span.start)
+        lead, close = f"{pad}{_title(block)}(", ")" + _tail(block)
+        return self.rows(lead, _plain(parameters), close, indent, (opener, stop), ",")
 
     # expressions
 
-    def after(self, lead: str, part: Expr, indent: int, tail: int = 0, least: int = _ANY) -> list[str]:
-        """`part` behind `lead`, the first of its lines."""
+    def row(self, lead: str, part: Part, indent: int, room: int = 0, least: int = _ANY) -> list[str]:
+        """`part` behind `lead`, with `room` for what follows it: on one line if it fits and holds no comment."""
         text = lead + flat(part, least)
-        if len(text) + tail <= WIDTH and not self.has_comment(part):
+        if len(text) + room <= WIDTH and not self.has_comment(part.span.start, part.span.stop):
             return [text]
-        return self.broken(lead, part, indent, least)
+        return self.broken(lead, part, indent, room, least)
 
-    def broken(self, lead: str, part: Expr, indent: int, least: int) -> list[str]:
+    def broken(self, lead: str, part: Part, indent: int, room: int, least: int) -> list[str]:
+        inside = (part.span.start, self.closer(part.span.stop))
         match part:
-            case Chain() if least > _CHAIN:
-                return self.wrapped(lead, [("", part, _ANY)], ")", indent, part.span.stop)
+            case Fix():
+                return self.row(f"{lead}{part.target} = ", part.value, indent, room)
+            case Parameter(default=default) if default is not None:
+                return self.row(f"{lead}{part.name} = ", default, indent, room)
+            case Vary(domain=Members(items=items, span=span)):
+                inside = (span.start, span.stop - 1)
+                return self.rows(f"{lead}{part.target} in {{", _plain(items), "}" + _per(part), indent, inside, ",")
+            case Chain() | Unary() if _level(part) < least:
+                return self.rows(f"{lead}(", [("", part, _ANY)], ")", indent, inside)
             case Chain():
-                return self.chain(lead, part, indent)
+                return self.chain(lead, part, indent, room)
             case If():
-                return self.wrapped(lead, _branches(part), ")", indent, part.span.stop)
+                return self.rows(f"{lead}(", _branches(part), ")", indent, inside)
             case Binary():
-                return self.wrapped(lead, _terms(part, _LEVELS[part.operator]), ")", indent, part.span.stop)
+                return self.rows(f"{lead}(", _terms(part), ")", indent, inside)
             case Unary():
-                sign, inner = ("not ", _NOT) if part.operator == "not" else ("-", _UNARY)
-                return self.after(lead + sign, part.operand, indent, 0, inner)
+                word, inner = ("not ", _NOT) if part.operator == "not" else ("-", _UNARY)
+                return self.row(lead + word, part.operand, indent, room, inner)
             case Attribute():
-                out = self.after(lead, part.base, indent, len(part.name) + 1, _POSTFIX)
+                out = self.row(lead, part.base, indent, room + len(part.name) + 1, _POSTFIX)
                 return [*out[:-1], f"{out[-1]}.{part.name}"]
             case Index():
-                out = self.after(lead, part.base, indent, 1, _POSTFIX)
-                out = [*out[:-1], *self.after(f"{out[-1]}[", part.index, indent, 1)]
+                out = self.row(lead, part.base, indent, 1, _POSTFIX)
+                out = [*out[:-1], *self.row(f"{out[-1]}[", part.index, indent, room + 1)]
                 return [*out[:-1], f"{out[-1]}]"]
             case Call():
-                out = self.after(lead, part.function, indent, 1, _POSTFIX)
-                args = (*part.positional, *part.named)
-                return [*out[:-1], *self.group(f"{out[-1]}(", args, ")", indent, part.span.stop - 1)]
+                out = self.row(lead, part.function, indent, 1, _POSTFIX)
+                inside = (self.find("(", part.function.span.stop), part.span.stop - 1)
+                args = _plain((*part.positional, *part.named))
+                return [*out[:-1], *self.rows(f"{out[-1]}(", args, ")", indent, inside, ",")]
             case ListOf():
-                return self.group(f"{lead}[", part.items, "]", indent, part.span.stop - 1)
+                return self.rows(
+                    f"{lead}[", _plain(part.items), "]", indent, (part.span.start, part.span.stop - 1), ","
+                )
             case Comprehension():
-                return self.wrapped(lead, _clauses(part), "]", indent, part.span.stop - 1)
+                return self.rows(f"{lead}[", _clauses(part), "]", indent, (part.span.start, part.span.stop - 1))
             case _:
                 return [lead + flat(part, least)]
 
-    def argument(self, part: Expr | Fix | Vary | Parameter, indent: int, lead: str, tail: int = 0) -> list[str]:
-        """What stands between the commas of a call, or an entry."""
-        match part:
-            case Fix():
-                return self.after(f"{lead}{part.target} = ", part.value, indent, tail)
-            case Parameter(default=None):
-                return [lead + part.name]
-            case Parameter(default=default):
-                assert default is not None
-                return self.after(f"{lead}{part.name} = ", default, indent, tail)
-            case Vary(domain=Members() as members):
-                text = lead + flat(part)
-                if len(text) + tail <= WIDTH and not self.has_comment(members):
-                    return [text]
-                close = members.span.stop - 1
-                return self.group(f"{lead}{part.target} in {{", members.items, "}" + _per(part), indent, close)
-            case Vary():
-                return [lead + flat(part)]
-            case _:
-                return self.after(lead, part, indent, tail)
+    def chain(self, lead: str, part: Chain, indent: int, room: int) -> list[str]:
+        """One link per line, each behind its arrow."""
+        first, *rest = part.links
+        pad = " " * (indent + 4)
+        out = self.row(lead, first, indent, 0, _OR)
+        last = first
+        for link in rest:
+            out[-1] += self.trailing(last.span.stop, link.span.start)
+            out += self.own(link.span.start, indent + 4)
+            out += self.row(f"{pad}-> ", link, indent + 4, room, _OR)
+            last = link
+        return out
 
-    def group(
-        self, lead: str, parts: Sequence[Expr | Fix | Vary | Parameter], close: str, indent: int, stop: int
+    def rows(
+        self, lead: str, rows: list[Row], close: str, indent: int, inside: tuple[int, int], comma: str = ""
     ) -> list[str]:
-        """One part per line, each with a comma; the closing bracket stands at `stop`."""
-        if not parts:
-            return [lead + self.open_comment(stop), *self.own(stop, indent + 2), " " * indent + close]
-        out = [lead + self.open_comment(parts[0].span.start)]
-        for i, part in enumerate(parts):
-            after = parts[i + 1].span.start if i + 1 < len(parts) else stop
-            lead_lines = self.own(part.span.start, indent + 2)
-            lines = self.argument(part, indent + 2, " " * (indent + 2), 1)
-            stray = self.own(part.span.stop, indent + 2)
-            lines[-1] += "," + self.trailing(part.span.stop, after)
-            out += [*lead_lines, *stray, *lines]
-        return [*out, *self.own(stop, indent + 2), " " * indent + close]
+        """One row per line between brackets that open and close at `inside`."""
+        starts = [*(part.span.start for _, part, _ in rows), inside[1]]
+        out = [lead + self.trailing(inside[0], starts[0])]
+        for (word, part, least), before in zip(rows, starts[1:], strict=True):
+            out += self.own(part.span.start, indent + 2)
+            lines = self.row(" " * (indent + 2) + word, part, indent + 2, len(comma), least)
+            out += self.own(part.span.stop, indent + 2)
+            lines[-1] += comma + self.trailing(part.span.stop, before)
+            out += lines
+        return [*out, *self.own(inside[1], indent + 2), " " * indent + close]

@@ -6,7 +6,7 @@ from fractions import Fraction
 from . import errors
 from .diagnostic import ArchError, Span
 
-_NUMBER = re.compile(r"([0-9][0-9_]*(?:\.[0-9][0-9_]*)?(?:[eE]-?[0-9]{1,3})?)([A-Za-z]*)")
+_NUMBER = re.compile(r"([0-9]+(?:_[0-9]+)*(?:\.[0-9]+(?:_[0-9]+)*)?(?:[eE]-?[0-9]{1,3})?)([A-Za-z]*)")
 DIGITS = 40
 """No number of the language has more digits."""
 

@@ -120,7 +120,10 @@ def parse(source: Source) -> File:
     except UnexpectedInput as fault:
         raise ArchError(*_faults(source, text, fault)) from None
     build = _Builder(source)
-    file = build.file(tree)
+    try:
+        file = build.file(tree)
+    except RecursionError:
+        raise ArchError(errors.too_deep(Span(source, 0, 1), LEVELS)) from None
     build.check()
     return file
 
@@ -138,6 +141,8 @@ def _faults(source: Source, text: str, whole: UnexpectedInput) -> list[Diagnosti
             found.append(explain_fault(source, fault, first, last))
         except ArchError as error:
             found += error.found
+        except RecursionError:
+            found.append(errors.too_deep(Span(source, first, first + 1), LEVELS))
         if len(found) >= FAULTS:
             break
     return found[:FAULTS] or [explain_fault(source, whole, 0, len(text))]

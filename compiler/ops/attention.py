@@ -41,34 +41,47 @@ class Attention(Operator):
 
     def lower(self, ask: Ask, x: tuple[Shape, ...], y: Shape) -> tuple[Step, ...]:
         heads = ask(self.heads)
-        return _maps(heads) if y.form == "map" else _tokens(heads)
+        scale = (ask(x[0].width) // heads) ** -0.5
+        return _maps(heads, scale) if y.form == "map" else _tokens(heads, scale)
 
 
-def _maps(heads: int) -> tuple[Step, ...]:
-    steps: list[Step] = [Call("hrdsl.size", (In(0),))]
-    ends = []
+def _maps(heads: int, scale: float) -> tuple[Step, ...]:
+    """Written out, not fused, so that torch counts its operations on every device."""
+    return (
+        Call("hrdsl.size", (In(0),)),
+        *_heads(heads),
+        Call("torch.mul", (Out(2), scale)),
+        Call("torch.transpose", (Out(7), 2, 3)),
+        Call("torch.matmul", (Out(8), Out(4))),
+        Call("torch.softmax", (Out(9), -1)),
+        Call("torch.transpose", (Out(10), 2, 3)),
+        Call("torch.matmul", (Out(6), Out(11))),
+        Call("torch.flatten", (Out(12), 1, 2)),
+        Call("torch.unflatten", (Out(13), 2, Out(0))),
+    )
+
+
+def _heads(heads: int) -> tuple[Step, ...]:
+    """q, k, v as [batch, heads, channels, pixels]: the results of calls 2, 4 and 6."""
+    out: list[Step] = []
     for i in range(3):
-        n = len(steps)
-        steps.append(Call("torch.flatten", (In(i), 2)))
-        steps.append(Call("torch.unflatten", (Out(n), 1, (heads, -1))))
-        steps.append(Call("torch.transpose", (Out(n + 1), 2, 3)))
-        ends.append(Out(n + 2))
-    steps.append(Call("torch.nn.functional.scaled_dot_product_attention", tuple(ends)))
-    steps.append(Call("torch.transpose", (Out(len(steps) - 1), 2, 3)))
-    steps.append(Call("torch.flatten", (Out(len(steps) - 1), 1, 2)))
-    steps.append(Call("torch.unflatten", (Out(len(steps) - 1), 2, Out(0))))
-    return tuple(steps)
+        out.append(Call("torch.flatten", (In(i), 2)))
+        out.append(Call("torch.unflatten", (Out(1 + 2 * i), 1, (heads, -1))))
+    return tuple(out)
 
 
-def _tokens(heads: int) -> tuple[Step, ...]:
+def _tokens(heads: int, scale: float) -> tuple[Step, ...]:
     steps: list[Step] = []
-    ends = []
     for i in range(3):
-        n = len(steps)
         steps.append(Call("torch.unflatten", (In(i), 2, (heads, -1))))
-        steps.append(Call("torch.transpose", (Out(n), 1, 2)))
-        ends.append(Out(n + 1))
-    steps.append(Call("torch.nn.functional.scaled_dot_product_attention", tuple(ends)))
-    steps.append(Call("torch.transpose", (Out(len(steps) - 1), 1, 2)))
-    steps.append(Call("torch.flatten", (Out(len(steps) - 1), 2)))
-    return tuple(steps)
+        steps.append(Call("torch.transpose", (Out(2 * i), 1, 2)))
+    return (
+        *steps,
+        Call("torch.mul", (Out(1), scale)),
+        Call("torch.transpose", (Out(3), 2, 3)),
+        Call("torch.matmul", (Out(6), Out(7))),
+        Call("torch.softmax", (Out(8), -1)),
+        Call("torch.matmul", (Out(9), Out(5))),
+        Call("torch.transpose", (Out(10), 1, 2)),
+        Call("torch.flatten", (Out(11), 2)),
+    )

@@ -1,0 +1,67 @@
+"""`hrdsl compile`: a summary of a space, or any of its forms between text and Python."""
+
+from argparse import Namespace
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .architecture import add_architecture, chosen
+from .common import add_file, add_space, compiled, show, table, write_text
+from .count import digits, words
+from .figures import columns, figures
+from .forms import FORMS
+
+if TYPE_CHECKING:
+    from ..compiler.api import Compiled
+    from .common import Verbs
+
+
+def declare(verbs: "Verbs") -> None:
+    parser = verbs.add_parser("compile")
+    add_file(parser)
+    parser.add_argument("--emit", choices=tuple(FORMS), help="print this form (default: a summary)")
+    parser.add_argument("--out", metavar="FILE", type=Path, help="write it there")
+    add_architecture(parser, " (default for cost, fx and python)")
+    add_space(parser)
+
+
+def run(args: Namespace) -> int:
+    space = compiled(args)
+    if args.emit is None:
+        data = _summary(args.file, space)
+        lines = list(_lines(space, data))
+        if args.out:
+            write_text(args.out, "\n".join([*lines, ""]))
+        return show(args, data, [str(args.out)] if args.out else lines)
+    text = FORMS[args.emit](space, chosen(args, space))
+    if args.out:
+        write_text(args.out, text)
+    data = {"path": str(args.out or args.file), "space": space.space.name, "emit": args.emit}
+    return show(
+        args, data if args.out else {**data, "text": text}, [str(args.out)] if args.out else [text.removesuffix("\n")]
+    )
+
+
+def _summary(path: Path, space: "Compiled") -> dict[str, Any]:
+    count = space.decisions.count()
+    return {
+        "path": str(path),
+        "space": space.space.name,
+        "nodes": len(space.graph.nodes),
+        "constraints": len(space.graph.constraints),
+        "decisions": [{"path": d.path, "values": list(d.labels)} for d in space.graph.decisions],
+        "count": digits(count.value),
+        "exact": count.exact,
+        "note": count.note,
+        **figures(space, space.decisions.largest()),
+        "smallest": figures(space, space.decisions.smallest()),
+        "diagnostics": [d.as_json() for d in space.warnings],
+    }
+
+
+def _lines(space: "Compiled", data: dict[str, Any]) -> Iterator[str]:
+    yield f"space {data['space']}: {data['nodes']:,} nodes, {data['constraints']} constraints"
+    yield words(int(data["count"]), data["exact"], data["note"])
+    if data["decisions"]:
+        yield from ("", "decisions", *table([[d["path"], ", ".join(d["values"])] for d in data["decisions"]]))
+    yield from ("", *columns({"smallest": data["smallest"], "largest": data}))

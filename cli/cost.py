@@ -1,0 +1,32 @@
+"""`hrdsl cost`: exact parameters, MACs and activation memory of a space."""
+
+from argparse import Namespace
+from typing import TYPE_CHECKING, Any
+
+from .common import add_file, add_space, compiled, show, whole, within
+from .figures import columns, distribution, figures, quantile_table
+
+if TYPE_CHECKING:
+    from .common import Verbs
+
+
+def declare(verbs: "Verbs") -> None:
+    parser = verbs.add_parser("cost")
+    add_file(parser)
+    parser.add_argument(
+        "--population", metavar="N", type=whole(), help="also the distribution over N uniform architectures"
+    )
+    parser.add_argument("--seed", metavar="S", type=whole(0), default=0, help="of the population (default 0)")
+    add_space(parser)
+
+
+def run(args: Namespace) -> int:
+    within(args.population or 0, 10_000_000, "cost --population")
+    space = compiled(args)
+    largest, smallest = (figures(space, genes) for genes in (space.decisions.largest(), space.decisions.smallest()))
+    data: dict[str, Any] = {"path": str(args.file), "space": space.space.name, **largest, "smallest": smallest}
+    lines = [f"space {space.space.name}", "", *columns({"smallest": smallest, "largest": largest})]
+    if args.population:
+        population = data["population"] = distribution(space, args.population, args.seed)
+        lines += ["", f"{args.population:,} uniform architectures, seed {args.seed}", "", *quantile_table(population)]
+    return show(args, data, lines)

@@ -1,0 +1,175 @@
+"""The forms of `--emit`, each as text made for golden files: no ids, no paths, no versions."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+from ..dsl.diagnostic import Span
+from .architecture import Genes
+
+if TYPE_CHECKING:
+    from ..compiler.api import Compiled
+    from ..dsl.model import Model, Run, Space
+    from ..dsl.syntax import Fix, Require, Vary
+
+
+def _syntax(space: "Compiled", genes: Genes | None) -> str:
+    return _text(tree(space.model.module.syntax))
+
+
+def _model(space: "Compiled", genes: Genes | None) -> str:
+    return _text(model_lines(space.model))
+
+
+def _graph(space: "Compiled", genes: Genes | None) -> str:
+    return str(space.graph)
+
+
+def _cost(space: "Compiled", genes: Genes | None) -> str:
+    from .figures import COSTS, figures
+
+    if genes is not None:
+        named = {"": figures(space, genes)}
+    else:
+        named = {w: figures(space, getattr(space.decisions, w)()) for w in ("largest", "smallest")}
+    return _text(f"{word} {cost} = {one[cost]}".strip() for word, one in named.items() for cost in COSTS)
+
+
+def _dot(space: "Compiled", genes: Genes | None) -> str:
+    from ..compiler import draw
+
+    return draw.dot(draw.outline(space.graph, genes))
+
+
+def _fx(space: "Compiled", genes: Genes | None) -> str:
+    from ..compiler.module import extract
+
+    module = extract(space, _or_largest(space, genes))
+    return f"{module.code.strip()}\n\n{module.graph}\n"
+
+
+def _python(space: "Compiled", genes: Genes | None) -> str:
+    from ..compiler.source import python_source
+
+    return python_source(space, _or_largest(space, genes))
+
+
+def _or_largest(space: "Compiled", genes: Genes | None) -> Genes:
+    return tuple(space.decisions.largest()) if genes is None else genes
+
+
+FORMS: dict[str, Callable[["Compiled", Genes | None], str]] = {
+    "syntax": _syntax,
+    "model": _model,
+    "graph": _graph,
+    "cost": _cost,
+    "dot": _dot,
+    "fx": _fx,
+    "python": _python,
+}
+"""Each form by its name: a space and an architecture (None: the whole space) to text."""
+
+
+def _text(lines: Iterator[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)
+
+
+# the syntax tree ---------------------------------------------------------------------------------------------------
+
+
+def tree(value: Any, label: str = "", depth: int = 0) -> Iterator[str]:
+    """A tree of dataclasses, one a line: its plain fields behind its name, the others below it. Spans are left out."""
+    head = f"{'  ' * depth}{f'{label}: ' if label else ''}"
+    if not is_dataclass(value):
+        yield f"{head}{_plain(value)}"
+        return
+    parts = [(f.name, getattr(value, f.name)) for f in fields(value)]
+    shown = [(name, part) for name, part in parts if not isinstance(part, Span) and part not in (None, ())]
+    if type(value).__name__ == "Constant":
+        shown = parts[1:]
+    plain = " ".join(f"{name}={_plain(part)}" for name, part in shown if not _nested(part))
+    yield f"{head}{type(value).__name__}{f' {plain}' if plain else ''}"
+    for name, part in shown:
+        if _nested(part):
+            for i, one in enumerate(part if isinstance(part, tuple) else (part,)):
+                yield from tree(one, f"{name}[{i}]" if isinstance(part, tuple) else name, depth + 1)
+
+
+def _nested(part: Any) -> bool:
+    return is_dataclass(part) or (isinstance(part, tuple) and any(map(is_dataclass, part)))
+
+
+def _plain(part: Any) -> str:
+    match part:
+        case bool() | None:
+            return str(part).lower()
+        case str():
+            return f'"{part}"'
+        case tuple():
+            return f"[{', '.join(map(_plain, part))}]"
+        case _:
+            return str(part)
+
+
+# the typed model ---------------------------------------------------------------------------------------------------
+
+
+def model_lines(model: "Model") -> Iterator[str]:
+    """What a file declares: modules, cells, spaces, and runs with every setting."""
+    for alias, module in sorted(model.module.uses.items()):
+        yield f"module {alias}: {', '.join(sorted(module.cells)) or 'no cells'}"
+    for name, cell in model.module.cells.items():
+        yield f"cell {name}({', '.join(p.name for p in cell.parameters or ())})"
+    for space in model.spaces:
+        yield from _space(space)
+    for run in model.runs:
+        yield from _run(run)
+
+
+def _space(space: "Space") -> Iterator[str]:
+    from ..dsl.format import flat
+
+    yield f"space {space.name}({', '.join(map(flat, space.parameters))})"
+    yield from (f"  ## {line}" for line in space.docs)
+    yield from _entries((*space.entries.values(), *space.overrides), 2)
+    for branch in space.branches:
+        yield f"  branch {branch.name} at {flat(branch.place)}"
+        yield from _entries(tuple(branch.entries.values()), 4)
+    for stage in space.stages:
+        yield f"  stage {stage.name} on {', '.join(n.text for n in stage.branches)}"
+        yield from _entries((*stage.entries.values(), *stage.overrides), 4)
+    yield from _requires(space.requires)
+
+
+def _run(run: "Run") -> Iterator[str]:
+    yield f"{run.kind} {run.name} for {run.space}"
+    yield from (f"  {'maximize' if o.maximize else 'minimize'} {o.name}" for o in run.objectives)
+    yield from _requires(run.requires)
+    yield from (f"  {name} = {setting(value)}" for name, value in run.settings.items())
+
+
+def _entries(entries: "tuple[Fix | Vary, ...]", indent: int) -> Iterator[str]:
+    from ..dsl.format import flat
+
+    yield from (" " * indent + flat(e) for e in entries)
+
+
+def _requires(requires: "tuple[Require, ...]") -> Iterator[str]:
+    from ..dsl.format import flat
+
+    yield from (f"  require {flat(r.condition)}" for r in requires)
+
+
+def setting(value: Any) -> str:
+    """The value of a setting as `.arch` writes it."""
+    options: Mapping[str, Any] | None = getattr(value, "options", None)
+    if options is not None:
+        return (
+            f"{value.name}({', '.join(f'{k} = {setting(v)}' for k, v in options.items())})" if options else value.name
+        )
+    if isinstance(value, bool) or value is None:
+        return str(value).lower()
+    if isinstance(value, Fraction):
+        return f"{value.numerator}/{value.denominator}"
+    return str(value)

@@ -1,0 +1,176 @@
+"""A found network as text: the same file with every `in` turned into `=`.
+
+An `in` that made one decision is edited where it stands. One that made several (`per branch`, `per cell`, inside a cell)
+gets one dotted line for each place: `fine[1].kernel = 3`. The `search` block goes; comments and all else stay.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from ..dsl.diagnostic import Source, Span
+from ..dsl.format import format_text
+from ..dsl.modules import Module, load_source
+from ..dsl.syntax import Block, Interval, Members, Syntax, Vary, path_text
+from .api import Compiled, compile_module
+from .graph import Choice
+from .sym import at
+
+Edit = tuple[int, int, str]
+Place = tuple[str | int, ...]
+
+
+def found_text(compiled: Compiled, genes: Sequence[int], notes: Sequence[str] = ()) -> str:
+    """The `.arch` text of one architecture; `notes` become comments above the space."""
+    writer = _Writer(compiled, genes, notes)
+    text = format_text(Source(compiled.model.module.source.name, writer.text()))
+    for _ in range(3):
+        left = _left(text, compiled)
+        if not left:
+            return text
+        writer.extra |= left
+        text = format_text(Source(compiled.model.module.source.name, writer.text()))
+    raise ValueError(f"cannot close {', '.join(map(path_text, left))}")
+
+
+def _left(text: str, compiled: Compiled) -> dict[Place, str]:
+    """Decisions still open in a text: what no architecture of it computes; any value does."""
+    again = compile_text(text, compiled)
+    return {(*c.owner, c.name): value_text(c.decision.values[0], c.decision.labels[0]) for c in again.graph.sites}
+
+
+def compile_text(text: str, like: Compiled) -> Compiled:
+    """A text in the place of the file it came from: the same space, the same settings, the same modules in reach."""
+    name = like.model.module.source.name
+    module = load_source(Source(name, text), Path(name).resolve().parent)
+    return compile_module(module, like.space.name, like.settings)
+
+
+def value_text(value: Any, label: str) -> str:
+    """A chosen value as the language writes it."""
+    if isinstance(value, str):
+        return f'"{value}"'
+    return str(value) if isinstance(value, Fraction) else label
+
+
+class _Writer:
+    def __init__(self, compiled: Compiled, genes: Sequence[int], notes: Sequence[str]) -> None:
+        self.compiled = compiled
+        self.genes = genes
+        self.notes = notes
+        self.module: Module = compiled.model.module
+        self.space: Block = next(b for b in self.module.of_kind("space") if b.name == compiled.space.name)
+        self.stages = {s.name for s in compiled.space.stages}
+        self.varies = {v.span: v for m in _modules(self.module) for v in _walk(m.syntax, Vary)}
+        self.by_span: dict[Span, list[Choice]] = {}
+        for choice in compiled.graph.sites:
+            self.by_span.setdefault(choice.span, []).append(choice)
+        self.extra: dict[Place, str] = {}
+
+    def text(self) -> str:
+        """The edited source, not yet formatted."""
+        edits: list[Edit] = []
+        lines: dict[Place, str] = dict(self.extra)
+        inner = {v.span for v in _nested(self.space)}
+        for span, choices in self.by_span.items():
+            if span in inner:
+                continue
+            self._site(self.varies[span], choices, edits, lines)
+        edits += [(r.span.start, r.span.stop, "") for r in self._searches()]
+        edits += self._inserted(lines)
+        edits.append((self.space.span.start, self.space.span.start, "".join(f"# {n}\n" for n in self.notes)))
+        return _edited(self.module.source.text, 0, edits)
+
+    def _searches(self) -> Iterator[Block]:
+        return (
+            b for b in self.module.of_kind("search") if any(c.kind == "for" and c.names[0].text == self.space.name for c in b.clauses)
+        )
+
+    def _site(self, vary: Vary, choices: list[Choice], edits: list[Edit], lines: dict[Place, str]) -> None:
+        live = [c for c in choices if self._active(c)] or choices[:1]
+        texts = {(*c.owner, c.name): self._chosen(c) for c in live}
+        here = vary.span.source is self.module.source and _inside(vary.span, self.space.span)
+        if here and len(set(texts.values())) == 1:
+            edits.append((vary.span.start, vary.span.stop, f"{vary.target} = {next(iter(texts.values()))}"))
+            return
+        if here and self._is_line(vary):
+            edits.append((vary.span.start, vary.span.stop, ""))
+        lines |= texts
+
+    def _is_line(self, vary: Vary) -> bool:
+        blocks = [self.space, *(b for b in self.space.lines if isinstance(b, Block))]
+        return any(line is vary for b in blocks for line in b.lines)
+
+    def _active(self, choice: Choice) -> bool:
+        return bool(at(self.compiled.decisions.active[choice.decision.index], self.genes))
+
+    def _chosen(self, choice: Choice) -> str:
+        """The chosen value of a decision as text; a cell keeps its arguments, with their own choices filled in."""
+        gene = self.genes[choice.decision.index]
+        value = choice.decision.values[gene]
+        domain = self.varies[choice.span].domain
+        if isinstance(domain, Interval) or isinstance(value, int | Fraction | str) or value is None:
+            return value_text(value, choice.decision.labels[gene])
+        assert isinstance(domain, Members)
+        return self._filled(domain.items[gene], choice.owner)
+
+    def _filled(self, node: Syntax, owner: Place) -> str:
+        edits: list[Edit] = []
+        for vary in _walk(node, Vary, outermost=True):
+            mine = [c for c in self.by_span.get(vary.span, ()) if c.owner[: len(owner)] == owner]
+            if mine:
+                edits.append((vary.span.start, vary.span.stop, f"{vary.target} = {self._chosen(mine[0])}"))
+        return _edited(node.span.text, node.span.start, edits)
+
+    def _inserted(self, lines: Mapping[Place, str]) -> Iterator[Edit]:
+        """Dotted lines at the end of their stage, or of the space."""
+        grouped: dict[int, list[str]] = {}
+        for path, value in lines.items():
+            stage = str(path[0]) if path[0] in self.stages and len(path) > 2 else None
+            block = next((b for b in self.space.lines if isinstance(b, Block) and b.kind == "stage" and b.name == stage), self.space)
+            target = path_text(path[1:] if stage else path)
+            grouped.setdefault(block.span.stop - 1, []).append(f"{target} = {value}")
+        for at_end, rows in grouped.items():
+            yield at_end, at_end, "\n" + "\n".join(rows) + "\n"
+
+
+def _modules(module: Module) -> Iterator[Module]:
+    yield module
+    for used in module.uses.values():
+        yield from _modules(used)
+
+
+def _walk(node: Any, kind: type, outermost: bool = False) -> Iterator[Any]:
+    """Every part of a tree that is of one kind."""
+    if isinstance(node, kind):
+        yield node
+        if outermost:
+            return
+    if isinstance(node, tuple):
+        for item in node:
+            yield from _walk(item, kind, outermost)
+    elif is_dataclass(node) and not isinstance(node, Span):
+        for f in fields(node):
+            if f.name not in ("span", "head"):
+                yield from _walk(getattr(node, f.name), kind, outermost)
+
+
+def _nested(block: Block) -> Iterator[Vary]:
+    """`in` among the arguments of a member of another `in`: written together with it."""
+    for outer in _walk(block, Vary):
+        yield from _walk(outer.domain, Vary)
+
+
+def _inside(inner: Span, outer: Span) -> bool:
+    return inner.source is outer.source and outer.start <= inner.start and inner.stop <= outer.stop
+
+
+def _edited(text: str, offset: int, edits: Sequence[Edit]) -> str:
+    out, at = [], 0
+    for start, stop, new in sorted(edits, key=lambda e: (e[0], e[1])):
+        out.append(text[at : start - offset])
+        out.append(new)
+        at = max(at, stop - offset)
+    return "".join([*out, text[at:]])

@@ -1,0 +1,332 @@
+"""torch.fx forms: an extracted network with its own weights, an architecture over the store, the whole supernet.
+
+Graph, store and genome in, `torch.fx.GraphModule` out: every call a torch function, attributes flat on the root.
+"""
+
+import operator as python
+import re
+from collections.abc import Callable, Iterable
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, fx, nn
+
+from .axis import Runs
+from .graph import Graph, Node
+from .operator import Call, In, Norm, Out, Par
+from .ops.elementwise import TRAINING
+from .plan import Instruction, Plan, Planner, Statistics, function, last_uses, run
+from .specialise import Genes, Live, Specialiser
+from .store import Cat, Store, View
+
+
+def extract(
+    graph: Graph, store: Store | None, genes: Genes, statistics: Statistics | None = None, seed: int = 0
+) -> fx.GraphModule:
+    """One architecture with its own contiguous weights: those of the store, or fresh ones.
+
+    Batch normalisations and dropouts are modules. `meta["parameters"]` maps names of the store to those of the state,
+    `meta["statistics"]` nodes to their batch normalisation.
+    """
+    return _Own(graph, store or Store(graph, seed), statistics or {}).build(genes, "Network")
+
+
+def over_store(graph: Graph, store: Store, genes: Genes) -> fx.GraphModule:
+    """One architecture whose parameters are aliases of the store; batch normalisation takes statistics of the batch.
+
+    The store owns gradients: clear them with `store.zero`, never with `set_to_none`, and do not move the module.
+    """
+    return _Shared(graph, store).build(genes, "Shared")
+
+
+def supernet(graph: Graph, store: Store, genes: Genes | None = None) -> "Supernet":
+    """All architectures: one module for each node, which computes what the current architecture makes of it."""
+    return Supernet(graph, store, genes or tuple(0 for _ in graph.decisions))
+
+
+def flat_name(name: str) -> str:
+    """`s2.fine[1].conv` as an attribute: `s2_fine_1_conv`."""
+    return re.sub(r"\W+", "_", name).strip("_")
+
+
+class _Names:
+    """Attribute names that are unique."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = {"forward", "graph", "code", "meta", "training"}
+
+    def __call__(self, name: str) -> str:
+        plain = flat_name(name)
+        found, count = plain, 1
+        while found in self._taken:
+            count += 1
+            found = f"{plain}_{count}"
+        self._taken.add(found)
+        return found
+
+
+class _Builder:
+    """Live operations as an fx graph. Subclasses say what weights, batch normalisation and dropout become."""
+
+    def __init__(self, graph: Graph, store: Store) -> None:
+        self.graph = graph
+        self.store = store
+        self.root = nn.Module()
+        self.calls = fx.Graph()
+        self.names = _Names()
+        self.meta: dict[str, dict[str, str]] = {"parameters": {}, "statistics": {}}
+        self._cell = ""
+
+    def weight(self, name: str, runs: tuple[Runs, ...]) -> fx.Node:
+        raise NotImplementedError
+
+    def norm(self, node: Node, live: Live, step: Norm, x: fx.Node) -> fx.Node:
+        raise NotImplementedError
+
+    def build(self, genes: Genes, title: str) -> fx.GraphModule:
+        values: dict[int, fx.Node] = {0: self.calls.placeholder("x")}
+        out = 0
+        for live in Specialiser(self.graph)(tuple(genes)):
+            values[live.node] = self.node(live, [values[i] for i in live.inputs])
+            out = live.node
+        self.calls.output(values[out])
+        self.calls.lint()
+        made = fx.GraphModule(self.root, self.calls, title)
+        made.meta.update(self.meta)
+        return made
+
+    def node(self, live: Live, x: list[fx.Node]) -> fx.Node:
+        node = self.graph.nodes[live.node]
+        self._cell = node.name.rpartition(".")[0]
+        results: list[fx.Node] = []
+        weights = dict(live.entry.weights)
+        bound: dict[str, fx.Node] = {}
+        for step in live.entry.steps:
+            before = results[-1] if results else x[0]
+            made = self.norm(node, live, step, before) if isinstance(step, Norm) else self.step(node, step, x, results, weights, bound)
+            results.append(made)
+        last = results[-1]
+        last._rename(flat_name(node.name))
+        return last
+
+    def step(
+        self,
+        node: Node,
+        call: Call,
+        x: list[fx.Node],
+        results: list[fx.Node],
+        weights: dict[str, tuple[Runs, ...]],
+        bound: dict[str, fx.Node],
+    ) -> fx.Node:
+        def value(a: Any) -> Any:
+            match a:
+                case In(index):
+                    return x[index]
+                case Out(index):
+                    return results[index]
+                case Par(name):
+                    if name not in bound:
+                        bound[name] = self.weight(f"{node.name}.{name}", weights[name])
+                    return bound[name]
+                case list():
+                    return [value(b) for b in a]
+            return a
+
+        args = tuple(value(a) for a in call.args)
+        if any(isinstance(a, str) and a == TRAINING for a in args):
+            return self.module(node, nn.Dropout(args[1]), args[0])
+        return self.call(call.function, args, {k: value(v) for k, v in call.kwargs})
+
+    def call(self, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> fx.Node:
+        match path:
+            case "hrdsl.size":
+                shape = self.note(self.calls.call_function(getattr, (args[0], "shape")))
+                return self.note(self.calls.call_function(python.getitem, (shape, slice(2, None, None))))
+            case "hrdsl.batch":
+                shape = self.note(self.calls.call_function(getattr, (args[0], "shape")))
+                return self.note(self.calls.call_function(python.getitem, (shape, 0)))
+            case "hrdsl.repeat":
+                return self.note(self.calls.call_method("expand", (*args, -1, -1)))
+        return self.note(self.calls.call_function(function(path), args, kwargs), path)
+
+    def module(self, node: Node, module: nn.Module, x: fx.Node) -> fx.Node:
+        name = self.names(node.name)
+        self.root.add_module(name, module)
+        return self.note(self.calls.call_module(name, (x,)))
+
+    def parameter(self, name: str, value: nn.Parameter) -> fx.Node:
+        attribute = self.names(name)
+        self.root.register_parameter(attribute, value)
+        self.meta["parameters"].setdefault(name, attribute)
+        return self.note(self.calls.get_attr(attribute))
+
+    def note(self, made: fx.Node, path: str = "") -> fx.Node:
+        made.meta["cell"] = self._cell
+        made.meta["path"] = path
+        return made
+
+
+class _Own(_Builder):
+    """Contiguous copies of the weights."""
+
+    def __init__(self, graph: Graph, store: Store, statistics: Statistics) -> None:
+        super().__init__(graph, store)
+        self.statistics = statistics
+
+    def weight(self, name: str, runs: tuple[Runs, ...]) -> fx.Node:
+        return self.parameter(name, nn.Parameter(self.store.read(name, runs)))
+
+    def norm(self, node: Node, live: Live, step: Norm, x: fx.Node) -> fx.Node:
+        kind = nn.BatchNorm2d if node.shape.form == "map" else nn.BatchNorm1d
+        like = self.store.flat
+        module = kind(step.channels, step.eps, step.momentum, device=like.device, dtype=like.dtype)
+        state = {name: self.store.read(f"{node.name}.{name}", runs) for name, runs in live.entry.weights}
+        if node.name in self.statistics:
+            state["running_mean"], state["running_var"] = self.statistics[node.name]
+        module.load_state_dict(state, strict=False)
+        made = self.module(node, module, x)
+        self.meta["statistics"][node.name] = str(made.target)
+        for name, _ in live.entry.weights:
+            self.meta["parameters"][f"{node.name}.{name}"] = f"{made.target}.{name}"
+        return made
+
+
+class _Shared(_Builder):
+    """Aliases of the store."""
+
+    def weight(self, name: str, runs: tuple[Runs, ...]) -> fx.Node:
+        return self.alias(name, self.store.view(name, runs))
+
+    def alias(self, name: str, view: View) -> fx.Node:
+        if not isinstance(view, Cat):
+            return self.parameter(name, view)
+        parts = [self.alias(name, part) for part in view.parts]
+        return self.call("torch.cat", (parts, view.axis), {})
+
+    def norm(self, node: Node, live: Live, step: Norm, x: fx.Node) -> fx.Node:
+        weight, bias = (self.weight(f"{node.name}.{name}", runs) for name, runs in live.entry.weights)
+        args = (x, weight, bias, None, None, True, step.momentum, step.eps, True)
+        return self.call("torch.batch_norm", args, {})
+
+
+# The supernet ------------------------------------------------------------------------------------------------------
+
+Run = Callable[..., Any]
+
+
+class Elastic(nn.Module):
+    """One node of the supernet. `run` is what the current architecture makes of its inputs; None where it is dead."""
+
+    def __init__(self, parameters: dict[str, nn.Parameter]) -> None:
+        super().__init__()
+        for name, value in parameters.items():
+            self.register_parameter(name, value)
+        self.run: Run | None = None
+
+    def forward(self, *x: Any) -> Any:
+        return None if self.run is None else self.run(*x)
+
+
+class Supernet(fx.GraphModule):
+    """A graph module of the whole space: `set_architecture` chooses, `set_mode` says which statistics are used."""
+
+    _hrdsl: "_Current"
+
+    def __init__(self, graph: Graph, store: Store, genes: Genes) -> None:
+        root, calls, modules = _whole(graph, store)
+        super().__init__(root, calls, "Supernet")
+        object.__setattr__(self, "_hrdsl", _Current(Planner(graph, store), modules))
+        self.set_architecture(genes)
+
+    def set_architecture(self, genes: Genes) -> None:
+        """Compute this architecture from now on."""
+        self._hrdsl.choose(tuple(genes))
+
+    def set_mode(self, mode: Literal["batch", "stored"]) -> None:
+        """Statistics of the batch, or those gathered by `plan` (then dropout is off)."""
+        self._hrdsl.mode = mode
+        self._hrdsl.bind()
+
+    @property
+    def plan(self) -> Plan:
+        """The plan of the current architecture: gather its statistics with `plan(x, "calibrate")`."""
+        return self._hrdsl.plan
+
+
+def _whole(graph: Graph, store: Store) -> tuple[nn.Module, fx.Graph, list[Elastic]]:
+    root, calls, names = nn.Module(), fx.Graph(), _Names()
+    values = [calls.placeholder("x")]
+    modules = [Elastic({})]
+    for node in graph.nodes[1:]:
+        module = Elastic({w.name: store.full(f"{node.name}.{w.name}") for w in node.weights})
+        name = names(node.name)
+        root.add_module(name, module)
+        inputs = tuple(None if i is None else values[i] for i in node.inputs)
+        values.append(calls.call_module(name, inputs))
+        modules.append(module)
+    calls.output(values[graph.output])
+    calls.lint()
+    return root, calls, modules
+
+
+class _Current:
+    """What the modules of a supernet compute now."""
+
+    def __init__(self, planner: Planner, modules: list[Elastic]) -> None:
+        self.planner = planner
+        self.modules = modules
+        self.mode: Literal["batch", "stored"] = "batch"
+        self.where: dict[int, int] = {}
+        self.lives: tuple[Live, ...] = ()
+        self.plan: Plan
+
+    def choose(self, genes: tuple[int, ...]) -> None:
+        self.lives, self.where = self.planner.specialiser.walk(genes)
+        self.plan = self.planner(genes)
+        self.genes = genes
+        self.bind()
+
+    def bind(self) -> None:
+        for module in self.modules:
+            module.run = None
+        nodes = self.planner.graph.nodes
+        for i, source in self.where.items():
+            if i != source:
+                place = next(k for k, j in enumerate(nodes[i].inputs) if j is not None and self.where.get(j) == source and self._reads(i, k))
+                self.modules[i].run = _handing_on(place)
+        for live, piece in zip(self.lives, self.plan.pieces, strict=True):
+            steps = [self.plan.rebound(s, self.mode, self.mode == "batch") for s in piece.instructions]
+            self.modules[live.node].run = _running(live, steps)
+
+    def _reads(self, node: int, place: int) -> bool:
+        """Whether this place is the one that a switch chooses (other nodes that hand on have one input left)."""
+        from .graph import Switch
+        from .sym import at
+
+        op = self.planner.graph.nodes[node].op
+        return not isinstance(op, Switch) or bool(at(op.select, self.genes) == place)
+
+
+def _handing_on(place: int) -> Run:
+    return lambda *x: x[place]
+
+
+def _running(live: Live, steps: Iterable[Instruction]) -> Run:
+    listed = list(steps)
+    kept = {s for i in listed for s in i.slots} & set(live.inputs)
+    dead = [tuple(r for r in d if r not in kept) for d in last_uses(listed)]
+    program = list(zip(listed, dead, strict=True))
+
+    def call(*x: Any) -> Any:
+        return run(program, dict(zip(live.inputs, (v for v in x if v is not None), strict=True)))
+
+    return call
+
+
+def weights_of(gm: fx.GraphModule) -> dict[str, Tensor]:
+    """Parameters of an extracted network under their names in the store."""
+    state = gm.state_dict()
+    return {name: state[key] for name, key in gm.meta["parameters"].items()}
+
+
+__all__ = ["Elastic", "Supernet", "extract", "flat_name", "over_store", "supernet", "torch", "weights_of"]

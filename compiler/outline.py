@@ -1,0 +1,431 @@
+"""What a picture shows: a graph, and perhaps one architecture of it, in; boxes, links and lanes at the level of cells out.
+
+A box is one use of a cell: the stem, a slot such as `s2.fine[1]`, what a branch enters by, a fusion, the head. Without
+genes every choice is open; with genes only the live parts remain, with the values chosen.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from typing import Literal
+
+from .graph import Graph, Lane, Node, Switch
+from .liveness import liveness
+from .shape import Shape, text
+from .sym import Decision, Table, Value, at, deps, either, implied, is_sym, merge
+
+Role = Literal["input", "stem", "enter", "slot", "fuse", "head", "other"]
+Genes = Sequence[int]
+Part = str | int
+NAMES = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
+SWITCHES = ("choice", "depth")
+"""What elaboration calls the nodes that choose between cells and between depths."""
+
+SIGNS = {"sum": "+", "multiply": "*"}
+"""Operators that the language writes as a sign."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A choice by its name within a box: `heads in {1, 2}`, or `heads = 2` once it is made."""
+
+    name: str
+    values: tuple[str, ...]
+
+    @property
+    def open(self) -> bool:
+        return len(self.values) > 1
+
+    def __str__(self) -> str:
+        if not self.open:
+            return f"{self.name} = {self.values[0]}"
+        shown = self.values if len(self.values) <= 5 else (*self.values[:2], "...", self.values[-1])
+        return f"{self.name} in {{{', '.join(shown)}}}"
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """A cell that a box can be, with the choices inside it. `times` is how often it repeats."""
+
+    name: str
+    settings: tuple[Setting, ...] = ()
+    times: int = 1
+
+    @property
+    def open(self) -> bool:
+        return any(s.open for s in self.settings)
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """One use of a cell, at `column` of the picture.
+
+    `sign` is how a fusion joins its flows, where it has a sign; `note` says in which architectures the box exists (empty: in all).
+    """
+
+    key: str
+    role: Role
+    stage: str
+    lane: str
+    column: int
+    options: tuple[Option, ...]
+    settings: tuple[Setting, ...]
+    size: str
+    sign: str = ""
+    note: str = ""
+
+    @property
+    def open(self) -> bool:
+        return len(self.options) > 1 or any(o.open for o in (*self.options, Option("", self.settings)))
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A flow from one box to another; `gates` are the choices that open and close it."""
+
+    source: str
+    target: str
+    does: str
+    gates: tuple[Setting, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """A branch: a lane of the picture."""
+
+    name: str
+    place: str
+    width: Setting | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """A picture's content. `cells` are the names of all cells of the space, drawn or not: colours are theirs."""
+
+    title: str
+    decisions: int
+    lanes: tuple[Track, ...]
+    boxes: tuple[Box, ...]
+    links: tuple[Link, ...]
+    cells: tuple[str, ...]
+
+
+def outline(graph: Graph, genes: Genes | None = None) -> Outline:
+    """The picture of a space, or of the one architecture that `genes` (an index for each decision) chooses."""
+    if genes is None and not graph.decisions:
+        genes = ()
+    return _Outliner(graph, genes).run()
+
+
+@dataclass(slots=True)
+class _Group:
+    """The nodes of one box, by number. `base` is how many parts their names share."""
+
+    key: str
+    role: Role
+    stage: str
+    lane: str
+    slot: int
+    base: int
+    nodes: list[int]
+
+
+class _Outliner:
+    def __init__(self, graph: Graph, genes: Genes | None) -> None:
+        self.graph = graph
+        self.genes = genes
+        self.live = liveness(graph)
+        self.parts = [_parts(n.name) for n in graph.nodes]
+        self.groups, self.group_of = self.grouped()
+
+    def run(self) -> Outline:
+        shown = [g for g in self.groups if self.alive(g)]
+        columns = _columns(shown, list(dict.fromkeys(n.stage for n in self.graph.nodes)))
+        boxes = tuple(self.box(g, columns[g.key]) for g in shown)
+        links = tuple(self.links({b.key for b in boxes}))
+        used = {b.lane for b in boxes}
+        lanes = tuple(self.track(x) for x in sorted(self.graph.lanes, key=lambda x: at(x.stride, self.any_genes)) if x.name in used)
+        named = {o.name for g in self.groups if g.role in ("slot", "enter") for o in self.options(g, None)}
+        decisions = len(self.graph.decisions) if self.genes is None else 0
+        return Outline(self.title(), decisions, lanes, boxes, links, tuple(sorted(named)))
+
+    def title(self) -> str:
+        kind = "space" if self.genes is None else "architecture of" if self.graph.decisions else "network"
+        return f"{kind} {self.graph.name}"
+
+    @cached_property
+    def any_genes(self) -> Genes:
+        return self.genes if self.genes is not None else [0] * len(self.graph.decisions)
+
+    # groups
+
+    def grouped(self) -> tuple[list[_Group], list[_Group | None]]:
+        """Every node's group; a lane's choice of depth belongs to none: flows pass through it."""
+        groups: dict[str, _Group] = {}
+        of: list[_Group | None] = []
+        for i, node in enumerate(self.graph.nodes):
+            if self.is_depth(i):
+                of.append(None)
+                continue
+            fresh = _group(node, self.parts[i])
+            group = groups.setdefault(fresh.key, fresh)
+            group.nodes.append(i)
+            of.append(group)
+        return list(groups.values()), of
+
+    def is_depth(self, i: int) -> bool:
+        return bool(self.graph.nodes[i].lane) and len(self.parts[i]) == 3 and self.parts[i][2] == "depth"
+
+    def alive(self, group: _Group) -> bool:
+        return group.role == "input" or any(self.holds(self.live.nodes[i]) for i in group.nodes)
+
+    def holds(self, condition: Value) -> bool:
+        """Whether a condition can hold: in some architecture, or in the one chosen."""
+        return condition is not False if self.genes is None else bool(at(condition, self.genes))
+
+    def condition(self, group: _Group) -> Value:
+        """When a group is there: its last node is what others read."""
+        every = [self.live.nodes[i] for i in group.nodes]
+        return True if True in [c for c in every if c is True] else every[-1]
+
+    # boxes
+
+    def box(self, group: _Group, column: int) -> Box:
+        options = self.options(group, self.genes)
+        inside = self.settings(group)
+        common = tuple(_shorten([(d, path) for d, path in inside if not _owner(path, options)], self.genes))
+        named = tuple(
+            Option(o.name, tuple(_shorten([(d, path[1:]) for d, path in inside if _owner(path, options) == o.name], self.genes)), o.times)
+            for o in options
+        )
+        shape = self.graph.nodes[group.nodes[-1]].shape
+        place = (group.key, group.role, group.stage, group.lane, column)
+        return Box(*place, named, common, self.size(shape, group), self.sign(group), self.note(group))
+
+    def sign(self, group: _Group) -> str:
+        """How a fusion without a choice of cells joins its flows."""
+        if group.role != "fuse" or self.select_of(group):
+            return ""
+        joins = [n.op.name for n in (self.graph.nodes[i] for i in group.nodes) if len(n.inputs) > 1 and not isinstance(n.op, Switch)]
+        return SIGNS.get(joins[-1], "") if joins else ""
+
+    def size(self, shape: Shape, group: _Group) -> str:
+        if group.role == "input":
+            return " x ".join(self.text(v) for v in (shape.width, *shape.extent))
+        if shape.form == "vector":
+            return self.text(shape.width)
+        if shape.form == "tokens":
+            return f"{self.text(shape.points)} tokens x {self.text(shape.width)}"
+        return f"{self.text(shape.width)} @ {_place(self.text(shape.stride))}"
+
+    def text(self, value: Value) -> str:
+        return text(value) if self.genes is None else str(at(value, self.genes))
+
+    def note(self, group: _Group) -> str:
+        """In which architectures a box exists: `times >= 2`."""
+        if self.genes is not None or group.role == "input" or self.condition(group) is True:
+            return ""
+        depth = next((i for i, n in enumerate(self.graph.nodes) if self.is_depth(i) and (n.stage, n.lane) == (group.stage, group.lane)), None)
+        if group.role != "slot" or depth is None:
+            return "optional"
+        switch = self.graph.nodes[depth].op
+        assert isinstance(switch, Switch)
+        if len(deps(switch.select)) != 1:
+            return "optional"
+        return _from(switch.select, group.slot, max(g.slot for g in self.groups if (g.stage, g.lane) == (group.stage, group.lane)))
+
+    def options(self, group: _Group, genes: Genes | None) -> tuple[Option, ...]:
+        """The cells that a box can be: what its choice names, else the parts of its chain."""
+        choice = next((i for i in group.nodes if len(self.parts[i]) == group.base + 1 and self.parts[i][-1] == "choice"), None)
+        if choice is not None:
+            labels = _labels(self.graph.nodes[choice].op)
+            if labels:
+                select = self.graph.nodes[choice].op.select  # type: ignore[attr-defined]
+                kept = labels if genes is None else (labels[at(select, genes)],)
+                return tuple(Option(label, times=self.repeats(group, label)) for label in kept)
+        live = [i for i in group.nodes if genes is None or at(self.live.nodes[i], genes)]
+        found = list(dict.fromkeys(self.parts[i][group.base] for i in live if len(self.parts[i]) > group.base))
+        chain = _chain(found)
+        name = ", ".join(dict.fromkeys(chain)) or group.role
+        return (Option(name, times=len(chain) if len(set(chain)) == 1 and len(chain) > 1 else self.repeats(group, name)),)
+
+    def repeats(self, group: _Group, name: str) -> int:
+        """How often `repeat` applies the cell of that name in a group."""
+        at_next = (p[group.base : group.base + 2] for p in (self.parts[i] for i in group.nodes))
+        return max((p[1] for p in at_next if len(p) == 2 and p[0] == name and isinstance(p[1], int)), default=1)
+
+    def settings(self, group: _Group) -> list[tuple[Decision, tuple[Part, ...]]]:
+        """The decisions inside a group, each with its path within it; widths of branches and gates of links are shown there."""
+        live = [i for i in group.nodes if self.holds(self.live.nodes[i])]
+        elsewhere = {d.index for x in self.graph.lanes for d in deps(x.width)}
+        elsewhere |= {d.index for d in self.select_of(group)} | {d.index for d in self.gates_of(group)}
+        found = merge(self.graph.nodes[i].op.deps() for i in live)
+        own = [(d, _within(_parts(d.path), group)) for d in found if d.index not in elsewhere]
+        return [(d, path) for d, path in own if path is not None]
+
+    def select_of(self, group: _Group) -> tuple[Decision, ...]:
+        """The decision that chooses between the options of a group."""
+        tops = [self.graph.nodes[i].op for i in group.nodes if len(self.parts[i]) == group.base + 1 and self.parts[i][-1] == "choice"]
+        return merge(deps(op.select) for op in tops if isinstance(op, Switch) and _labels(op))
+
+    def gates_of(self, group: _Group) -> tuple[Decision, ...]:
+        """The decisions that open and close links into a fusion."""
+        return merge(self.gating(group, c) for _, c in self.reads(group).values()) if group.role == "fuse" else ()
+
+    # links
+
+    def links(self, shown: set[str]) -> Iterator[Link]:
+        for group in self.groups:
+            for key, (source, condition) in self.reads(group).items():
+                if key in shown and group.key in shown:
+                    gates = self.gating(group, condition) if self.genes is None else ()
+                    names = tuple(_setting(d, _parts(d.path)[-1:], None) for d in gates)
+                    yield Link(key, group.key, self.does(source, group), names)
+
+    def reads(self, group: _Group) -> dict[str, tuple[int, Value]]:
+        """The boxes that a group reads: the node, and when any of its nodes reads it."""
+        found: dict[str, tuple[int, list[Value]]] = {}
+        for i in group.nodes:
+            for source, condition in zip(self.graph.nodes[i].inputs, self.live.inputs[i], strict=True):
+                if source is not None and self.group_of[source] is not group and self.holds(condition):
+                    found.setdefault(self.origin(source).key, (source, []))[1].append(condition)
+        return {key: (source, either(*conditions)) for key, (source, conditions) in found.items()}
+
+    def origin(self, i: int) -> _Group:
+        """The group a flow comes from, through choices of depth: the deepest, or the chosen one."""
+        group = self.group_of[i]
+        if group is not None:
+            return group
+        node = self.graph.nodes[i]
+        assert isinstance(node.op, Switch)
+        source = node.inputs[-1 if self.genes is None else at(node.op.select, self.genes)]
+        assert source is not None
+        return self.origin(source)
+
+    def gating(self, group: _Group, condition: Value) -> tuple[Decision, ...]:
+        """The decisions that close a link while its target stays."""
+        whole = self.condition(group)
+        if implied(whole, condition) is None:
+            return ()
+        known = {d.index for d in deps(whole)}
+        return tuple(d for d in deps(condition) if d.index not in known) or deps(condition)
+
+    def does(self, source: int, group: _Group) -> str:
+        """What a link does to the resolution: `down 2`, `up 4`, or nothing."""
+        ours, theirs = self.graph.nodes[group.nodes[-1]].shape, self.graph.nodes[source].shape
+        strides = [at(s.stride, self.any_genes) for s in (theirs, ours)]
+        if strides[0] == strides[1]:
+            return ""
+        ratio = Fraction(strides[1]) / Fraction(strides[0])
+        return f"down {ratio}" if ratio > 1 else f"up {1 / ratio}"
+
+    def track(self, lane: Lane) -> Track:
+        place = _place(self.text(lane.stride))
+        if lane.width is None:
+            return Track(lane.name, place, None)
+        many = tuple(dict.fromkeys(map(str, lane.width.values))) if isinstance(lane.width, Table) else (text(lane.width),)
+        values = many if self.genes is None else (str(at(lane.width, self.genes)),)
+        return Track(lane.name, place, Setting("width", values))
+
+
+# names and places
+
+
+def _parts(name: str) -> tuple[Part, ...]:
+    """`s2.fine[1].conv` -> ("s2", "fine", 1, "conv"), without the arms of conditionals."""
+    found = (int(number) if number else word for word, number in NAMES.findall(name))
+    return tuple(p for p in found if p not in ("then", "else"))
+
+
+def _group(node: Node, parts: tuple[Part, ...]) -> _Group:
+    """An empty group for the box that a node belongs to."""
+    if not node.lane:
+        key = node.stage or "input"
+        roles: dict[str, Role] = {"input": "input", "stem": "stem", "head": "head"}
+        return _Group(key, roles.get(key, "other"), key, "", 0, 1, [])
+    third = parts[2] if len(parts) > 2 else "other"
+    path = f"{node.stage}.{node.lane}"
+    if isinstance(third, int):
+        return _Group(f"{path}[{third}]", "slot", node.stage, node.lane, third, 3, [])
+    role: Role = "enter" if third == "enter" else "fuse" if third == "fuse" else "other"
+    return _Group(f"{path}.{third}", role, node.stage, node.lane, 0, 3, [])
+
+
+ORDER: dict[Role, int] = {"input": 0, "stem": 0, "enter": 0, "other": 1, "slot": 2, "fuse": 3, "head": 4}
+
+
+def _columns(groups: list[_Group], stages: list[str]) -> dict[str, int]:
+    """Stages from left to right; within a stage what a branch enters by, its cells, the fusion. Equal places share a column."""
+    places = {g.key: (stages.index(g.stage) if g.stage in stages else -1, ORDER[g.role], g.slot) for g in groups}
+    order = sorted(set(places.values()))
+    return {key: order.index(place) for key, place in places.items()}
+
+
+def _within(path: tuple[Part, ...], group: _Group) -> tuple[Part, ...] | None:
+    """A decision's path within a group; None if it belongs to another box."""
+    if not group.lane:
+        return path[1:] if path[:1] == (group.stage,) and len(path) > 1 else path
+    if path[:1] != (group.stage,):
+        return path
+    if len(path) < 3 or path[1] != group.lane:
+        return path[-1:] if len(path) < 3 else None
+    own: Part = group.slot if group.role == "slot" else group.key.rpartition(".")[2]
+    if path[2] == own:
+        return path[3:]
+    return None if isinstance(path[2], int) or path[2] in ("enter", "fuse") else path[2:]
+
+
+def _owner(path: tuple[Part, ...], options: tuple[Option, ...]) -> str | None:
+    """The option that a path within a box leads into."""
+    return next((o.name for o in options if len(path) > 1 and path[0] == o.name), None)
+
+
+def _shorten(found: Iterable[tuple[Decision, tuple[Part, ...]]], genes: Genes | None) -> Iterator[Setting]:
+    """Each decision by the shortest end of its path that no other decision of the box has."""
+    pairs = list(found)
+    for d, path in pairs:
+        others = [p for e, p in pairs if e is not d]
+        length = next((n for n in range(1, len(path)) if all(p[-n:] != path[-n:] for p in others)), len(path))
+        yield _setting(d, path[-length:], genes)
+
+
+def _setting(decision: Decision, path: tuple[Part, ...], genes: Genes | None) -> Setting:
+    name = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in path).lstrip(".")
+    return Setting(name, decision.labels if genes is None else (decision.labels[genes[decision.index]],))
+
+
+def _labels(op: object) -> tuple[str, ...]:
+    """The names of the options of a choice between cells; none if it is not one decision's."""
+    if not isinstance(op, Switch) or not isinstance(op.select, Table) or len(op.select.deps) != 1:
+        return ()
+    (decision,) = op.select.deps
+    return decision.labels if op.select.values == tuple(range(len(decision))) else ()
+
+
+def _chain(names: Iterable[Part]) -> list[str]:
+    """The names of a chain in order; `conv2` is `conv` again."""
+    found: list[str] = []
+    for name in names:
+        if isinstance(name, int) or name in SWITCHES:
+            continue
+        plain = name.rstrip("0123456789")
+        found.append(plain if plain in found else name)
+    return found
+
+
+def _from(select: Value, slot: int, slots: int) -> str:
+    """When a lane is deep enough for a slot: `times >= 2`."""
+    (decision,) = deps(select)
+    reach = [v + slots - max(select.values) >= slot for v in select.values]
+    labels = [label for label, ok in zip(decision.labels, reach, strict=True) if ok]
+    name = str(_parts(decision.path)[-1])
+    if labels == list(decision.labels[-len(labels) :]):
+        return f"{name} >= {labels[0]}" if len(labels) > 1 else f"{name} = {labels[0]}"
+    return f"{name} in {{{', '.join(labels)}}}"
+
+
+def _place(stride: str) -> str:
+    """`4` -> `1/4`."""
+    return f"1/{stride}" if not is_sym(stride) else "?"

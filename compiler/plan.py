@@ -1,0 +1,336 @@
+"""A plan: one architecture as a flat list of torch calls over registers, its weights bound as aliases of the store.
+
+Live operations and a store in, something that runs out. What one live operation lowers to is cached, so a plan is the
+concatenation of cached pieces. Plans are what training and search execute; `module` makes the public torch.fx forms.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from pkgutil import resolve_name
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from .graph import Graph
+from .operator import Call, In, Norm, Out, Par
+from .ops.elementwise import TRAINING
+from .specialise import Genes, Live, Specialiser
+from .store import Cat, Store, View, leaves
+
+Mode = Literal["batch", "calibrate", "stored"]
+"""Statistics of batch normalisation: those of the batch; those of the batch, also gathered; those gathered."""
+
+
+class Normalised(NamedTuple):
+    """Whose statistics an instruction takes."""
+
+    node: str
+    channels: int
+
+
+class Instruction(NamedTuple):
+    """`registers[out] = fn(*registers[slots], *consts, **kwargs)`; written for training with statistics of the batch."""
+
+    fn: Callable[..., Any]
+    slots: tuple[int, ...]
+    consts: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    out: int
+    norm: Normalised | None = None
+    flags: tuple[int, ...] = ()
+    """Places in `consts` that say whether the network trains."""
+
+
+class Piece(NamedTuple):
+    """One live operation, lowered."""
+
+    node: int
+    instructions: tuple[Instruction, ...]
+    parameters: tuple[nn.Parameter, ...]
+
+
+Program = list[tuple[Instruction, tuple[int, ...]]]
+"""Instructions, each with the registers that are read for the last time by it."""
+Statistics = dict[str, tuple[Tensor, Tensor]]
+
+
+class Plan:
+    """One architecture over the store."""
+
+    def __init__(self, store: Store, pieces: tuple[Piece, ...]) -> None:
+        self.pieces = pieces
+        self._store = store
+        self._generation = store.generation
+        self._instructions = [i for piece in pieces for i in piece.instructions]
+        self._programs: dict[tuple[Mode, bool], Program] = {}
+        self._dead: list[tuple[int, ...]] | None = None
+        self._parameters: tuple[nn.Parameter, ...] | None = None
+        self._statistics: Statistics | None = None
+        self.batches = 0
+        """How many batches the statistics were gathered from."""
+
+    def __call__(self, x: Tensor, mode: Mode = "batch", training: bool | None = None) -> Tensor:
+        """The network's output. `training` (dropout) is what `mode` is for unless given: true with statistics of the batch."""
+        if self._generation != self._store.generation:
+            raise RuntimeError("the store was moved after this plan was made")
+        program = self.program(mode, mode == "batch" if training is None else training)
+        return run(program, {0: x}) if program else x
+
+    def program(self, mode: Mode, training: bool) -> Program:
+        if mode == "calibrate":
+            self.batches += 1
+            return self._bind(mode, training)
+        found = self._programs.get((mode, training))
+        if found is None:
+            found = self._programs[mode, training] = self._bind(mode, training)
+        return found
+
+    def _bind(self, mode: Mode, training: bool) -> Program:
+        if self._dead is None:
+            self._dead = last_uses(self._instructions)
+        bound = (self.rebound(i, mode, training) for i in self._instructions)
+        return list(zip(bound, self._dead, strict=True))
+
+    def rebound(self, i: Instruction, mode: Mode, training: bool) -> Instruction:
+        """An instruction as it is in this mode."""
+        if i.norm is not None and mode != "batch":
+            mean, var = self.statistics[i.norm.node]
+            gather = mode == "calibrate"
+            momentum = 1 / self.batches if gather else 0.0
+            return i._replace(consts=(*i.consts[:-6], mean, var, gather, momentum, *i.consts[-2:]))
+        if i.flags and not training:
+            return i._replace(consts=tuple(False if k in i.flags else c for k, c in enumerate(i.consts)))
+        return i
+
+    def parameters(self) -> tuple[nn.Parameter, ...]:
+        """The distinct aliases that the architecture reads."""
+        if self._parameters is None:
+            self._parameters = tuple({id(p): p for piece in self.pieces for p in piece.parameters}.values())
+        return self._parameters
+
+    def zero_grad(self) -> None:
+        """Clear the gradients of what the architecture reads."""
+        self._store.zero(self.parameters())
+
+    @property
+    def statistics(self) -> Statistics:
+        """Mean and variance of each batch normalisation, by node: 0 and 1 until gathered."""
+        if self._statistics is None:
+            like = self._store.flat
+            self._statistics = {
+                i.norm.node: (like.new_zeros(i.norm.channels), like.new_ones(i.norm.channels))
+                for i in self._instructions
+                if i.norm is not None
+            }
+        return self._statistics
+
+    def reset_statistics(self) -> None:
+        """Forget what was gathered."""
+        self.batches = 0
+        for mean, var in (self._statistics or {}).values():
+            mean.zero_()
+            var.fill_(1)
+
+
+class Planner:
+    """Plans of one graph over one store; the last `most` are kept."""
+
+    def __init__(self, graph: Graph, store: Store, most: int = 256) -> None:
+        self.graph = graph
+        self.store = store
+        self.specialiser = Specialiser(graph)
+        self._most = most
+        self._plans: OrderedDict[tuple[int, ...], Plan] = OrderedDict()
+        self._pieces: dict[Live, Piece] = {}
+        self._registers = len(graph.nodes)
+        self._generation = store.generation
+
+    def __call__(self, genes: Genes) -> Plan:
+        """The plan of an architecture."""
+        if self._generation != self.store.generation:
+            self._generation = self.store.generation
+            self._plans.clear()
+            self._pieces.clear()
+        key = tuple(genes)
+        found = self._plans.get(key)
+        if found is None:
+            found = self._plans[key] = self.make(self.specialiser(key))
+            if len(self._plans) > self._most:
+                self._plans.popitem(last=False)
+        else:
+            self._plans.move_to_end(key)
+        return found
+
+    def make(self, lives: Iterable[Live]) -> Plan:
+        """A plan of these operations, not kept."""
+        known, piece = self._pieces.get, self.piece
+        return Plan(self.store, tuple([known(live) or piece(live) for live in lives]))
+
+    def piece(self, live: Live) -> Piece:
+        """One operation, lowered."""
+        if len(self._pieces) > 1 << 17:
+            self._pieces.clear()
+        found = self._pieces.get(live)
+        if found is None:
+            found = self._pieces[live] = self._lower(live)
+        return found
+
+    def _lower(self, live: Live) -> Piece:
+        node = self.graph.nodes[live.node]
+        views = {name: self.store.view(f"{node.name}.{name}", runs) for name, runs in live.entry.weights}
+        out: list[Instruction] = []
+        bound = {name: self._bind(view, out) for name, view in views.items()}
+        results: list[Register] = []
+        steps = live.entry.steps
+        for k, step in enumerate(steps):
+            into = live.node if k == len(steps) - 1 else self._fresh()
+            if isinstance(step, Norm):
+                source = results[-1] if results else Register(live.inputs[0])
+                out.append(_norm(step, node.name, source, bound, into))
+            else:
+                out.append(_call(step, live, bound, results, into))
+            results.append(Register(into))
+        return Piece(live.node, tuple(out), tuple(p for view in views.values() for p in leaves(view)))
+
+    def _bind(self, view: View, out: list[Instruction]) -> "Tensor | Register":
+        """A weight as a constant, or the register that its joined parts are put into."""
+        if not isinstance(view, Cat):
+            return view
+        parts = [self._bind(p, out) for p in view.parts]
+        into = self._fresh()
+        out.append(instruction(torch.cat, (parts, view.axis), {}, into))
+        return Register(into)
+
+    def _fresh(self) -> int:
+        self._registers += 1
+        return self._registers
+
+
+class Register(NamedTuple):
+    """A value that is known when the plan runs."""
+
+    number: int
+
+
+def run(program: Program, registers: dict[int, Any]) -> Any:
+    """The result of the last instruction. Registers are freed after their last use."""
+    out = 0
+    for (fn, slots, consts, kwargs, out, _, _), dead in program:
+        registers[out] = fn(*[registers[s] for s in slots], *consts, **kwargs)
+        for r in dead:
+            del registers[r]
+    return registers[out]
+
+
+def last_uses(instructions: Sequence[Instruction]) -> list[tuple[int, ...]]:
+    """For each instruction the registers that nothing reads after it."""
+    seen: set[int] = {instructions[-1].out} if instructions else set()
+    out: list[tuple[int, ...]] = []
+    for i in reversed(instructions):
+        dead = tuple({s for s in i.slots if s not in seen})
+        seen.update(dead)
+        out.append(dead)
+    out.reverse()
+    return out
+
+
+def instruction(fn: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], out: int) -> Instruction:
+    """A call with some arguments in registers: at once where they come first, else through a template."""
+    lead = next((k for k, a in enumerate(args) if not isinstance(a, Register)), len(args))
+    slots = tuple(a.number for a in args[:lead])
+    rest = tuple(args[lead:])
+    if any(map(_holds_register, rest)):
+        registers: list[int] = []
+        constants: list[Any] = []
+        template = _number(args, registers, constants, _count(args))
+        fn, slots, rest = _placed(fn, template), tuple(registers), tuple(constants)
+    flags = tuple(k for k, a in enumerate(rest) if isinstance(a, str) and a == TRAINING)
+    consts = tuple(True if k in flags else a for k, a in enumerate(rest))
+    return Instruction(fn, slots, consts, kwargs, out, None, flags)
+
+
+def _holds_register(value: Any) -> bool:
+    return isinstance(value, Register) or (isinstance(value, list) and any(map(_holds_register, value)))
+
+
+def _count(value: Any) -> int:
+    if isinstance(value, Register):
+        return 1
+    return sum(map(_count, value)) if isinstance(value, list | tuple) else 0
+
+
+def _number(args: Sequence[Any], registers: list[int], constants: list[Any], first: int) -> list[Any]:
+    """Arguments as places in registers + constants; a list stays a list."""
+    out: list[Any] = []
+    for a in args:
+        if isinstance(a, Register):
+            registers.append(a.number)
+            out.append(len(registers) - 1)
+        elif isinstance(a, list):
+            out.append(_number(a, registers, constants, first))
+        else:
+            constants.append(a)
+            out.append(first + len(constants) - 1)
+    return out
+
+
+def _placed(fn: Callable[..., Any], template: list[Any]) -> Callable[..., Any]:
+    def fill(places: list[Any], values: tuple[Any, ...]) -> list[Any]:
+        return [values[p] if isinstance(p, int) else fill(p, values) for p in places]
+
+    def call(*values: Any, **kwargs: Any) -> Any:
+        return fn(*fill(template, values), **kwargs)
+
+    return call
+
+
+def _norm(step: Norm, node: str, source: Register, bound: dict[str, "Tensor | Register"], into: int) -> Instruction:
+    args = (source, bound["weight"], bound["bias"], None, None, True, step.momentum, step.eps, True)
+    return instruction(torch.batch_norm, args, {}, into)._replace(norm=Normalised(node, step.channels))
+
+
+def _call(call: Call, live: Live, bound: dict[str, "Tensor | Register"], results: list[Register], into: int) -> Instruction:
+    def value(a: Any) -> Any:
+        match a:
+            case In(index):
+                return Register(live.inputs[index])
+            case Out(index):
+                return results[index]
+            case Par(name):
+                return bound[name]
+            case list():
+                return [value(b) for b in a]
+        return a
+
+    kwargs = {k: value(v) for k, v in call.kwargs}
+    return instruction(function(call.function), [value(a) for a in call.args], kwargs, into)
+
+
+# Functions ---------------------------------------------------------------------------------------------------------
+
+
+def size(x: Tensor) -> torch.Size:
+    """The extent of a map."""
+    return x.shape[2:]
+
+
+def batch(x: Tensor) -> int:
+    """How many samples."""
+    return x.shape[0]
+
+
+def repeat(w: Tensor, n: int) -> Tensor:
+    """Tokens [1, N, C], the same for each of n samples."""
+    return w.expand(n, -1, -1)
+
+
+PSEUDO: dict[str, Callable[..., Any]] = {"hrdsl.size": size, "hrdsl.batch": batch, "hrdsl.repeat": repeat}
+
+
+@cache
+def function(path: str) -> Callable[..., Any]:
+    """The function that an operator names by its dotted path."""
+    found: Callable[..., Any] = PSEUDO.get(path) or resolve_name(path)
+    return found

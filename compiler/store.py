@@ -1,0 +1,195 @@
+"""The parameters of a supernet: one flat tensor and one flat gradient, every use a cached leaf alias.
+
+An alias is a view of the flat parameters whose `.grad` is the same view of the flat gradient: autograd adds gradients
+straight into the store, and no slice is on the tape. So nothing but the store may clear gradients or move parameters.
+"""
+
+import hashlib
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from math import prod, sqrt
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from .axis import Runs
+from .graph import Graph
+from .operator import Weight
+
+ALIGN = 16
+"""Each parameter starts at a multiple of so many numbers."""
+
+
+class Cat(NamedTuple):
+    """Parts to be joined along `axis`: what is read of a parameter where an axis has several runs."""
+
+    axis: int
+    parts: tuple["View", ...]
+
+
+View = nn.Parameter | Cat
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a parameter lies in the flat tensors."""
+
+    offset: int
+    size: tuple[int, ...]
+    weight: Weight
+
+
+class Store:
+    """The weights of every node of a graph at their largest size, named `node.weight`."""
+
+    def __init__(
+        self, graph: Graph, seed: int = 0, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+    ) -> None:
+        _settle_layout_warning()
+        self.seed = seed
+        self.generation = 0
+        self.places: dict[str, Place] = {}
+        total = 0
+        for node in graph.nodes:
+            for weight in node.weights:
+                size = tuple(axis.limit for axis in weight.axes)
+                self.places[f"{node.name}.{weight.name}"] = Place(total, size, weight)
+                total += -(-prod(size) // ALIGN) * ALIGN
+        self.flat = torch.zeros(total, dtype=dtype)
+        self.gradient = torch.zeros(total, dtype=dtype, device=device)
+        self._views: dict[tuple[str, tuple[Runs, ...]], View] = {}
+        self.initialise()
+        self.flat = self.flat.to(device)
+
+    def initialise(self) -> None:
+        """Fill every parameter, each from its own generator: it depends on the seed and its name only."""
+        for name, place in self.places.items():
+            fresh = torch.zeros(place.size, dtype=self.flat.dtype)
+            fill(fresh, place.weight, generator(self.seed, name))
+            self.tensor(name).copy_(fresh)
+
+    def tensor(self, name: str) -> Tensor:
+        """The whole parameter, without autograd."""
+        return self._whole(self.flat, name)
+
+    def gradient_of(self, name: str) -> Tensor:
+        """Its whole gradient."""
+        return self._whole(self.gradient, name)
+
+    def _whole(self, flat: Tensor, name: str) -> Tensor:
+        place = self.places[name]
+        return flat[place.offset : place.offset + prod(place.size)].view(place.size)
+
+    def full(self, name: str) -> nn.Parameter:
+        """The alias of the whole parameter."""
+        found = self.view(name, tuple(((0, n),) for n in self.places[name].size))
+        assert isinstance(found, nn.Parameter)
+        return found
+
+    def view(self, name: str, runs: tuple[Runs, ...]) -> View:
+        """What these runs of a parameter are: a leaf alias, or aliases to join where an axis has several runs."""
+        key = name, runs
+        found = self._views.get(key)
+        if found is None:
+            found = self._views[key] = self._make(name, runs)
+        return found
+
+    def _make(self, name: str, runs: tuple[Runs, ...]) -> View:
+        for axis, several in enumerate(runs):
+            if len(several) != 1:
+                return Cat(axis, tuple(self.view(name, (*runs[:axis], (run,), *runs[axis + 1 :])) for run in several))
+        alias = nn.Parameter(_cut(self.tensor(name), runs))
+        alias.grad = _cut(self.gradient_of(name), runs)
+        return alias
+
+    def read(self, name: str, runs: tuple[Runs, ...]) -> Tensor:
+        """A contiguous copy of these runs of a parameter."""
+        return _joined(self.view(name, runs)).detach().clone(memory_format=torch.contiguous_format)
+
+    @staticmethod
+    def zero(views: Iterable[Tensor]) -> None:
+        """Clear the gradients of these aliases, in place."""
+        grads = [v.grad for v in views if v.grad is not None]
+        if grads:
+            torch._foreach_zero_(grads)
+
+    def zero_grad(self) -> None:
+        """Clear the whole gradient."""
+        self.gradient.zero_()
+
+    def to(self, device: torch.device | str) -> "Store":
+        """Move to a device. Plans and modules made before are stale: `generation` tells."""
+        self.flat, self.gradient = self.flat.to(device), self.gradient.to(device)
+        self._views.clear()
+        self.generation += 1
+        return self
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Every parameter by name, as views of the store."""
+        return {name: self.tensor(name) for name in self.places}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Copy parameters in place; names and sizes must be those of this store."""
+        wrong = sorted(set(state) ^ set(self.places))
+        wrong += [n for n, place in self.places.items() if n in state and tuple(state[n].shape) != place.size]
+        if wrong:
+            raise ValueError(f"these parameters do not fit: {', '.join(wrong[:8])}")
+        with torch.no_grad():
+            for name, value in state.items():
+                self.tensor(name).copy_(value)
+
+
+def _cut(whole: Tensor, runs: tuple[Runs, ...]) -> Tensor:
+    for axis, ((start, length),) in enumerate(runs):
+        whole = whole.narrow(axis, start, length)
+    return whole
+
+
+def _joined(view: View) -> Tensor:
+    return torch.cat([_joined(p) for p in view.parts], view.axis) if isinstance(view, Cat) else view
+
+
+def leaves(view: View) -> Iterator[nn.Parameter]:
+    """The aliases of a view."""
+    if isinstance(view, Cat):
+        for part in view.parts:
+            yield from leaves(part)
+    else:
+        yield view
+
+
+def generator(seed: int, name: str) -> torch.Generator:
+    """A generator that depends on the seed and the name alone."""
+    digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+
+
+def fill(tensor: Tensor, weight: Weight, source: torch.Generator) -> None:
+    """Initialise a parameter in place: He et al. 2015 for convolutions, truncated normal for linear maps."""
+    match weight.init:
+        case "conv":
+            tensor.normal_(0, sqrt(2 / prod(weight.fan)), generator=source)
+        case "linear":
+            std = sqrt(1 / prod(weight.fan))
+            nn.init.trunc_normal_(tensor, std=std, a=-2 * std, b=2 * std, generator=source)
+        case "zeros":
+            tensor.zero_()
+        case "ones":
+            tensor.fill_(1)
+        case "normal":
+            tensor.normal_(0, weight.value, generator=source)
+        case "constant":
+            tensor.fill_(weight.value)
+
+
+@cache
+def _settle_layout_warning() -> None:
+    """Torch warns once per process when a gradient is laid out unlike its parameter; aliases are, on purpose. Have it now."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        alias = nn.Parameter(torch.zeros(2, 4)[:, :2])
+        alias.grad = torch.zeros(2, 4)[:, :2]
+        alias.sum().backward()  # type: ignore[no-untyped-call]

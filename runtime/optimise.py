@@ -1,0 +1,117 @@
+"""Optimisers over a parameter store: a step touches what the architectures of the step read, and nothing else.
+
+What was not read gets no momentum, no weight decay and no bias-correction step.
+"""
+
+from collections.abc import Iterable, Mapping
+from math import sqrt
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..compiler.specialise import Live
+from ..compiler.store import Store
+
+Hull = tuple[tuple[int, int], ...]
+"""(start, length) on each axis: the smallest box that holds all that was read of a parameter."""
+
+
+def touched(store: Store, names: tuple[str, ...], architectures: Iterable[tuple[Live, ...]]) -> dict[str, Hull]:
+    """What some architectures read: one box for each parameter. `names` are the node names of the graph."""
+    found: dict[str, Hull] = {}
+    for lives in architectures:
+        for live in lives:
+            for weight, runs in live.entry.weights:
+                name = f"{names[live.node]}.{weight}"
+                box = tuple((axis[0][0], sum(axis[-1]) - axis[0][0]) for axis in runs)
+                found[name] = _join(found[name], box) if name in found else box
+    return found
+
+
+def _join(a: Hull, b: Hull) -> Hull:
+    return tuple(
+        (min(s, t), max(s + n, t + m) - min(s, t)) for (s, n), (t, m) in zip(a, b, strict=True)
+    )
+
+
+class Optimizer:
+    """AdamW (Loshchilov & Hutter 2019) or SGD with Nesterov momentum over the boxes of a store.
+
+    State is as large as the store; matrices and kernels get weight decay, vectors (norms, biases) do not.
+    """
+
+    def __init__(self, store: Store, name: str, options: Mapping[str, Any]) -> None:
+        self.store = store
+        self.name = name
+        self.peak = float(options["lr"])
+        self.decay = float(options["weight_decay"])
+        self.momentum = float(options.get("momentum", 0.9))
+        self.first = torch.zeros_like(store.flat)
+        self.second = torch.zeros_like(store.flat) if name == "adamw" else self.first
+        self.counts = dict.fromkeys(store.places, 0)
+        self._boxes: dict[tuple[str, Hull], tuple[Tensor, Tensor, Tensor, Tensor]] = {}
+
+    def _box(self, name: str, hull: Hull) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Parameter, gradient and both states of one box."""
+        found = self._boxes.get((name, hull))
+        if found is None:
+            place = self.store.places[name]
+            stride = torch.empty(place.size, device="meta").stride()
+            offset = place.offset + sum(start * step for (start, _), step in zip(hull, stride, strict=True))
+            size = tuple(n for _, n in hull)
+            flats = (self.store.flat, self.store.gradient, self.first, self.second)
+            views = tuple(torch.as_strided(f, size, stride, offset) for f in flats)
+            found = self._boxes[name, hull] = views  # type: ignore[assignment]
+        assert found is not None
+        return found
+
+    @torch.no_grad()
+    def step(self, boxes: Mapping[str, Hull], rate: float) -> None:
+        """One update at learning rate `rate`."""
+        views = [self._box(name, hull) for name, hull in boxes.items()]
+        for name in boxes:
+            self.counts[name] += 1
+        parameters, gradients, first, second = (list(column) for column in zip(*views, strict=True))
+        matrices = [p for p in parameters if p.dim() > 1]
+        if self.decay and self.name == "adamw" and matrices:
+            torch._foreach_mul_(matrices, 1 - rate * self.decay)
+        if self.name == "adamw":
+            self._adam(list(boxes), parameters, gradients, first, second, rate)
+        else:
+            self._sgd(parameters, gradients, first, rate)
+
+    def _adam(
+        self, names: list[str], parameters: list[Tensor], gradients: list[Tensor], first: list[Tensor], second: list[Tensor], rate: float
+    ) -> None:
+        counts = [self.counts[n] for n in names]
+        torch._foreach_lerp_(first, gradients, 0.1)
+        torch._foreach_mul_(second, 0.999)
+        torch._foreach_addcmul_(second, gradients, gradients, 0.001)
+        scale = torch._foreach_sqrt(second)
+        torch._foreach_div_(scale, [sqrt(1 - 0.999**n) for n in counts])
+        torch._foreach_add_(scale, 1e-8)
+        torch._foreach_addcdiv_(parameters, first, scale, [-rate / (1 - 0.9**n) for n in counts])
+
+    def _sgd(self, parameters: list[Tensor], gradients: list[Tensor], first: list[Tensor], rate: float) -> None:
+        decay = [self.decay if p.dim() > 1 else 0.0 for p in parameters]
+        steps = [torch.add(g, p, alpha=d) if d else g.clone() for g, p, d in zip(gradients, parameters, decay, strict=True)]
+        torch._foreach_mul_(first, self.momentum)
+        torch._foreach_add_(first, steps)
+        torch._foreach_add_(steps, first, alpha=self.momentum)
+        torch._foreach_add_(parameters, steps, alpha=-rate)
+
+    @torch.no_grad()
+    def clear(self, boxes: Mapping[str, Hull]) -> None:
+        """Zero the gradients of some boxes."""
+        if boxes:
+            torch._foreach_zero_([self._box(name, hull)[1] for name, hull in boxes.items()])
+
+    def state_dict(self) -> dict[str, Tensor]:
+        counts = torch.tensor(list(self.counts.values()), dtype=torch.int64)
+        return {"first": self.first, "second": self.second, "counts": counts}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        self.first.copy_(state["first"])
+        self.second.copy_(state["second"])
+        self.counts = dict(zip(self.counts, state["counts"].tolist(), strict=True))

@@ -1,0 +1,157 @@
+"""Training: of a supernet over its parameter store, and of one network."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..compiler.api import Compiled
+from ..compiler.plan import Planner
+from ..compiler.store import Store
+from . import checkpoint
+from .device import autocast
+from .optimise import Optimizer, touched
+from .schedule import one_cycle
+from .task import Examples, class_weights, distillation_loss, segmentation_loss
+
+Genome = tuple[int, ...]
+SAVE_EVERY = 30.0
+"""Seconds between checkpoints."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Where a training stands."""
+
+    step: int
+    steps: int
+    loss: float
+    seconds: float
+
+
+Progress = Callable[[Step], None]
+
+
+def rows(seed: int, step: int, count: int, batch: int) -> Tensor:
+    """The images of a step: a function of seed and step alone, so that a resumed training sees the same."""
+    rng = np.random.default_rng((seed, step, 1))
+    return torch.from_numpy(rng.integers(0, count, batch))
+
+
+class SupernetTrainer:
+    """Trains all architectures of a space in one store, a few in each step."""
+
+    def __init__(self, compiled: Compiled, settings: Mapping[str, Any], data: Examples, device: torch.device) -> None:
+        self.compiled = compiled
+        self.settings = settings
+        self.data = data
+        self.device = device
+        self.store = Store(compiled.graph, settings["seed"], device)
+        self.planner = Planner(compiled.graph, self.store)
+        self.optimizer = Optimizer(self.store, settings["optimizer"].name, settings["optimizer"].options)
+        self.names = tuple(n.name for n in compiled.graph.nodes)
+        self.weights = class_weights(data.classes, device)
+        self.done = 0
+
+    def architectures(self, step: int) -> list[Genome]:
+        """What a step trains: one uniform sample, or the sandwich (Yu & Huang 2019): largest, smallest, some random."""
+        sample = self.settings["sample"]
+        rng = np.random.default_rng((self.settings["seed"], step, 2))
+        decisions = self.compiled.decisions
+        if sample.name == "single":
+            drawn = decisions.sample(rng, 1)
+            return [tuple(int(g) for g in row) for row in drawn]
+        drawn = decisions.sample(rng, sample.options["random"])
+        inner = [tuple(int(g) for g in row) for row in drawn]
+        return [decisions.largest(), *inner, decisions.smallest()]
+
+    def step(self) -> float:
+        """One optimiser step; the mean loss of its architectures."""
+        settings, step = self.settings, self.done
+        images, labels = self.data.batch(rows(settings["seed"], step, len(self.data), settings["batch"]).to(self.device))
+        architectures = self.architectures(step)
+        boxes = touched(self.store, self.names, map(self.planner.specialiser, architectures))
+        self.optimizer.clear(boxes)
+        distil = bool(settings["sample"].options.get("distill"))
+        total, teacher = 0.0, None
+        for genes in architectures:
+            with autocast(self.device):
+                logits = self.planner(genes)(images, "batch")
+            if teacher is not None:
+                loss = distillation_loss(logits, teacher)
+            else:
+                loss = segmentation_loss(logits, labels, self.weights, self.data.ignore)
+                teacher = logits.detach() if distil else None
+            (loss / len(architectures)).backward()  # type: ignore[no-untyped-call]
+            total += float(loss.detach())
+        self.optimizer.step(boxes, one_cycle(step, settings["steps"], self.optimizer.peak))
+        self.done += 1
+        return total / len(architectures)
+
+    def run(self, path: Path | None = None, progress: Progress | None = None) -> None:
+        """Train to the end; with `path`, continue from it and save to it, also when interrupted."""
+        if path is not None and path.exists():
+            self.load(checkpoint.load(path, self.device))
+        begun = saved = time.monotonic()
+        try:
+            while self.done < self.settings["steps"]:
+                loss = self.step()
+                now = time.monotonic()
+                if progress:
+                    progress(Step(self.done, self.settings["steps"], loss, now - begun))
+                if path is not None and now - saved > SAVE_EVERY:
+                    checkpoint.save(path, self.state())
+                    saved = now
+        finally:
+            if path is not None:
+                checkpoint.save(path, self.state())
+
+    def state(self) -> dict[str, Any]:
+        return {"step": self.done, "store": self.store.flat, **self.optimizer.state_dict()}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        if state["store"].shape != self.store.flat.shape:
+            raise checkpoint.CheckpointError("the checkpoint is of another space; use another study")
+        with torch.no_grad():
+            self.store.flat.copy_(state["store"])
+        self.optimizer.load_state_dict(state)
+        self.done = int(state["step"])
+
+
+def train_network(
+    network: torch.nn.Module,
+    settings: Mapping[str, Any],
+    data: Examples,
+    device: torch.device,
+    progress: Progress | None = None,
+) -> None:
+    """Train one network from what it holds, with the optimiser, schedule, steps and batch of a `train` block."""
+    options = settings["optimizer"].options
+    decayed = [p for p in network.parameters() if p.dim() > 1]
+    others = [p for p in network.parameters() if p.dim() <= 1]
+    groups = [{"params": decayed, "weight_decay": float(options["weight_decay"])}, {"params": others, "weight_decay": 0.0}]
+    peak = float(options["lr"])
+    optimizer: torch.optim.Optimizer
+    if settings["optimizer"].name == "adamw":
+        optimizer = torch.optim.AdamW(groups, lr=peak)
+    else:
+        optimizer = torch.optim.SGD(groups, lr=peak, momentum=float(options["momentum"]), nesterov=True)
+    weights, begun = class_weights(data.classes, device), time.monotonic()
+    network.to(device).train()
+    for step in range(settings["steps"]):
+        images, labels = data.batch(rows(settings["seed"], step, len(data), settings["batch"]).to(device))
+        for group in optimizer.param_groups:
+            group["lr"] = one_cycle(step, settings["steps"], peak)
+        with autocast(device):
+            loss = segmentation_loss(network(images), labels, weights, data.ignore)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        if progress:
+            progress(Step(step + 1, settings["steps"], float(loss.detach()), time.monotonic() - begun))
+    network.eval()
