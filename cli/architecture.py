@@ -1,30 +1,27 @@
 """Which architecture: the options that choose one, and architectures as text."""
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from .common import UsageError
 
 if TYPE_CHECKING:
     from ..compiler.api import Compiled
-    from ..compiler.graph import Graph
 
 Genes = tuple[int, ...]
 
 
-def add_architecture(parser: ArgumentParser, default: str) -> None:
-    """`--arch`, `--largest`, `--smallest`."""
+def add_architecture(parser: ArgumentParser, default: str = "") -> None:
+    """`--arch`, `--largest`, `--smallest`; `default` says when the largest is taken unasked."""
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
         "--arch",
         metavar="PATH=LABEL,...",
         action="append",
-        help="decisions; those not named are as in the largest architecture",
+        help="these decisions; all others as in the largest",
     )
-    which.add_argument(
-        "--largest", action="store_true", help=f"the largest architecture{default if 'largest' in default else ''}"
-    )
+    which.add_argument("--largest", action="store_true", help=f"the largest architecture{default}")
     which.add_argument("--smallest", action="store_true", help="the smallest architecture")
 
 
@@ -53,17 +50,23 @@ def read(texts: Sequence[str], space: "Compiled") -> Genes:
         if label not in decision.labels:
             raise UsageError(f"--arch: `{path}` cannot be `{label}`: {near(label, decision.labels)}")
         genes[decision.index] = decision.labels.index(label)
-    return tuple(genes)
+    return _feasible(genes, space)
 
 
-def labels(graph: "Graph", genes: Sequence[int]) -> dict[str, str]:
-    """An architecture as path -> label."""
-    return {d.path: d.labels[int(genes[d.index])] for d in graph.decisions}
+def _feasible(genes: Sequence[int], space: "Compiled") -> Genes:
+    """The canonical form; a usage fault if a constraint is broken."""
+    import numpy
+
+    rows = space.decisions.canonical(numpy.array([genes], dtype=numpy.int16))
+    for constraint in space.decisions.constraints:
+        if not space.decisions.feasible(rows, [constraint])[0]:
+            raise UsageError(f"--arch: this architecture breaks `require {constraint.syntax.condition.span.text}`")
+    return tuple(map(int, rows[0]))
 
 
-def line(graph: "Graph", genes: Sequence[int]) -> str:
+def line(labels: Mapping[str, str]) -> str:
     """An architecture on one line, as `--arch` reads it."""
-    return ", ".join(f"{path} = {label}" for path, label in labels(graph, genes).items()) or "(no decisions)"
+    return ", ".join(f"{path} = {label}" for path, label in labels.items()) or "(no decisions)"
 
 
 def _parts(text: str) -> list[str]:

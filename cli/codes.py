@@ -17,13 +17,6 @@ class Code(NamedTuple):
     mended: str
 
 
-_SPACE = """space s {
-  input = [3, 32, 32]
-  branch b at 1/1 { width = 8 }
-  stage s1 on b { cell = conv(3) }
-  head = concat -> conv(1, width = 4)
-}"""
-
 CODES: dict[str, Code] = {
     # syntax
     "E101": Code(
@@ -63,7 +56,7 @@ CODES: dict[str, Code] = {
     ),
     "E106": Code(
         "not a number",
-        "Numbers are whole or decimal, with `e` for powers of ten and one of the units k M G T, Ki Mi Gi (bytes), us ms s (time).",
+        "Numbers are whole or decimal; units are k M G T (counts), Ki Mi Gi (bytes) and us ms s (time).",
         "space",
         "require macs <= 60Q",
         "require macs <= 60M",
@@ -120,7 +113,7 @@ CODES: dict[str, Code] = {
     # names and modules
     "E201": Code(
         "unknown name",
-        "Names are looked up outwards: cell, stage, branch, space, file. Cells of a module stand behind the module's name.",
+        "Names are looked up outwards: cell, stage, branch, space, file. A module's cells stand behind its name.",
         "stage",
         "cell = blocks.residul",
         "cell = blocks.residual",
@@ -176,7 +169,7 @@ CODES: dict[str, Code] = {
     ),
     "E209": Code(
         "a parameter has no value",
-        "A parameter without a default is given in the call, or found by its name in the branch, the stage or the space.",
+        "A parameter without a default is given in the call, or found by its name in stage, branch or space.",
         "cell",
         "out = x -> conv(width = 8)",
         "out = x -> conv(3, width = 8)",
@@ -189,11 +182,11 @@ CODES: dict[str, Code] = {
         "out = x -> dropout(1/2)",
     ),
     "E211": Code(
-        "a cell contains itself",
-        "Cells expand fully, so none may contain itself, directly or through others.",
-        "items",
-        f"cell again(width) {{\n  out = x -> again(width) -> relu\n}}\n\n{_SPACE.replace('conv(3)', 'again')}",
-        f"cell once(width) {{\n  out = x -> conv(3, width) -> relu\n}}\n\n{_SPACE.replace('conv(3)', 'repeat(once, times = 2)')}",
+        "something is made of itself",
+        "Entries and cells expand fully, so none may contain itself, directly or through others.",
+        "cell",
+        "y = y -> relu\nout = y",
+        "y = x -> relu\nout = y",
     ),
     "E212": Code(
         "this cannot stand here",
@@ -254,8 +247,8 @@ CODES: dict[str, Code] = {
     ),
     "E306": Code(
         "flows of different widths cannot be joined",
-        "Sums and products need equal widths, for every architecture. The label shows both widths and, where it depends on "
-        "decisions, one choice that breaks it.",
+        "Sums and products need equal widths, for every architecture. The label shows both widths and, where decisions "
+        "change them, one choice that breaks it.",
         "cell",
         "out = (x -> conv(1, width = 8)) + (x -> conv(3, width = 16))",
         "out = (x -> conv(1, width = 16)) + (x -> conv(3, width = 16))",
@@ -297,24 +290,25 @@ CODES: dict[str, Code] = {
     ),
     "E312": Code(
         "no such attribute",
-        "A flow has `width`, `stride`, `height` and `size`-like attributes; a branch or stage has its entries.",
+        "A flow has `width`, `stride`, `branch`, `points` and, as a map, `height` and `columns`; places have their "
+        "entries.",
         "cell",
         "out = x -> conv(1, width = x.widht)",
         "out = x -> conv(1, width = x.width)",
     ),
     "E313": Code(
         "an operation that is not defined",
-        "Arithmetic takes numbers; `+` and `*` also take flows; `and`, `or`, `not` take true or false.",
+        "Arithmetic takes numbers; `+` and `*` also join flows; `and`, `or`, `not` take true or false.",
         "cell",
-        "out = x -> conv(1, width = 8 + true)",
-        "out = x -> conv(1, width = 8 + 1)",
+        "out = x + 1",
+        "out = x + (x -> relu)",
     ),
     "E314": Code(
         "too large",
         "Every file expands to a bounded size, checked before it is expanded.",
-        "space",
-        "require [n for n in 1000000000000] == fine",
-        "require fine.width < coarse.width",
+        "branch",
+        "branch coarse at 1/4 { width in 1..1000000000 }",
+        "branch coarse at 1/4 { width in 16..64 step 16 }",
     ),
     "E315": Code(
         "a branch has no width",
@@ -347,10 +341,10 @@ CODES: dict[str, Code] = {
     ),
     "E404": Code(
         "this cannot be searched",
-        "Some values shape the space itself and are fixed with `=`: strides of branches, sizes of lists, the input.",
-        "space",
-        "require [n for n in fine.width] == 1",
-        "require fine.width == 16",
+        "What shapes the space itself is fixed with `=`: bounds and values of domains, flags, the input.",
+        "cell",
+        "k in {3, 5}\nw in {k, 8}\nout = x -> conv(k, width = w)",
+        "k in {3, 5}\nw in {4, 8}\nout = x -> conv(k, width = w)",
     ),
     "E405": Code(
         "no architecture meets these constraints together",
@@ -397,7 +391,7 @@ CODES: dict[str, Code] = {
     ),
     "E503": Code(
         "a space without decisions",
-        "There is nothing to search. A found network is such a space: retrain it, export it, or open a decision with `in`.",
+        "There is nothing to search. A found network is such a space: retrain it, or open a decision with `in`.",
         "search",
         "maximize miou",
         "maximize miou  # for a space with an `in`",
@@ -411,11 +405,11 @@ CODES: dict[str, Code] = {
         "branch coarse at 1/4 { width = 32 }",
     ),
     "W602": Code(
-        "nothing reads this entry",
-        "The entry is declared and changes nothing: often a misspelt name.",
-        "branch",
-        "branch coarse at 1/4 {\n  width = 32\n  kernle = 5\n}",
-        "branch coarse at 1/4 {\n  width = 32\n  kernel = 5\n}",
+        "nothing reads this decision",
+        "The search would vary it and nothing would change: often a misspelt name.",
+        "stage",
+        "cell = blocks.residual\ntmies in 1..3",
+        "cell = blocks.residual\ntimes in 1..3",
     ),
     "W603": Code(
         "every architecture meets this constraint",

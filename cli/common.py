@@ -3,10 +3,10 @@
 import os
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, HelpFormatter, Namespace
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from errno import ENOENT
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from ..dsl.diagnostic import ArchError, Diagnostic, render
@@ -116,6 +116,14 @@ def compiled(args: Namespace) -> "Compiled":
     return found
 
 
+def decided(args: Namespace) -> "Compiled":
+    """The same, its constraints checked too: some architecture meets them all."""
+    found = compiled(args)
+    warnings = found.decisions.check()
+    faults(warnings)
+    return replace(found, warnings=(*found.warnings, *warnings))
+
+
 def within(count: int, most: int, what: str) -> None:
     if count > most:
         raise UsageError(f"{what}: at most {most:,} are possible")
@@ -130,9 +138,7 @@ class Gather:
     def __enter__(self) -> "Gather":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
         if not isinstance(error, ArchError):
             return False
         self.found += error.found
@@ -225,19 +231,18 @@ def faults(found: Iterable[Diagnostic]) -> None:
 
 def coloured(stream: TextIO | None) -> bool:
     """Is this a terminal, and are colours wanted? https://no-color.org"""
-    return (
-        stream is not None
-        and stream.isatty()
-        and not os.environ.get("NO_COLOR")
-        and os.environ.get("TERM", "dumb") != "dumb"
-    )
+    wanted = not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
+    return wanted and stream is not None and stream.isatty()
 
 
 def paint(text: str) -> str:
     """A rendered diagnostic with its first words and its markers in colour."""
     import re
 
+    def within(code: str) -> Callable[[re.Match[str]], str]:
+        return lambda m: f"{m[1]}\x1b[{code}m{m[2]}\x1b[0m"
+
     colour = "33" if text.startswith("warning") else "31"
-    text = re.sub(r"\A\w+\[\w+\]", lambda m: f"\x1b[1;{colour}m{m[0]}\x1b[0m", text)
-    text = re.sub(r"(?m)^( +\|[ \t]+)(\^+.*)$", rf"\1\x1b[{colour}m\2\x1b[0m", text)
-    return re.sub(r"(?m)^( +\|[ \t]+)(-+(?: .*)?)$", "\\1\x1b[34m\\2\x1b[0m", text)
+    text = re.sub(r"\A()(\w+\[\w+\])", within(f"1;{colour}"), text)
+    text = re.sub(r"(?m)^( +\|[ \t]+)(\^+.*)$", within(colour), text)
+    return re.sub(r"(?m)^( +\|[ \t]+)(-+(?: .*)?)$", within("34"), text)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .architecture import add_architecture, chosen
-from .common import add_file, add_space, compiled, show, table, write_text
+from .common import add_file, add_space, compiled, decided, show, table, write_text
 from .count import digits, words
 from .figures import columns, figures
 from .forms import FORMS
@@ -21,25 +21,26 @@ def declare(verbs: "Verbs") -> None:
     add_file(parser)
     parser.add_argument("--emit", choices=tuple(FORMS), help="print this form (default: a summary)")
     parser.add_argument("--out", metavar="FILE", type=Path, help="write it there")
-    add_architecture(parser, " (default for cost, fx and python)")
+    add_architecture(parser, " (the default for python)")
     add_space(parser)
 
 
 def run(args: Namespace) -> int:
-    space = compiled(args)
     if args.emit is None:
+        space = decided(args)
         data = _summary(args.file, space)
         lines = list(_lines(space, data))
         if args.out:
             write_text(args.out, "\n".join([*lines, ""]))
         return show(args, data, [str(args.out)] if args.out else lines)
+    space = compiled(args)
     text = FORMS[args.emit](space, chosen(args, space))
     if args.out:
         write_text(args.out, text)
     data = {"path": str(args.out or args.file), "space": space.space.name, "emit": args.emit}
-    return show(
-        args, data if args.out else {**data, "text": text}, [str(args.out)] if args.out else [text.removesuffix("\n")]
-    )
+    if args.out:
+        return show(args, data, [str(args.out)])
+    return show(args, {**data, "text": text}, [text.removesuffix("\n")])
 
 
 def _summary(path: Path, space: "Compiled") -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from argparse import Namespace
 from typing import TYPE_CHECKING, Any
 
-from .common import add_file, add_space, compiled, show, whole, within
+from .common import add_file, add_space, decided, show, whole, within
 from .figures import columns, distribution, figures, quantile_table
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def declare(verbs: "Verbs") -> None:
 
 def run(args: Namespace) -> int:
     within(args.population or 0, 10_000_000, "cost --population")
-    space = compiled(args)
+    space = decided(args)
     largest, smallest = (figures(space, genes) for genes in (space.decisions.largest(), space.decisions.smallest()))
     data: dict[str, Any] = {"path": str(args.file), "space": space.space.name, **largest, "smallest": smallest}
     lines = [f"space {space.space.name}", "", *columns({"smallest": smallest, "largest": largest})]

@@ -3,7 +3,7 @@
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
-from .common import add_file, add_space, compiled, show
+from .common import add_file, add_space, decided, show
 
 if TYPE_CHECKING:
     from .common import Verbs
@@ -16,7 +16,7 @@ def declare(verbs: "Verbs") -> None:
 
 
 def run(args: Namespace) -> int:
-    space = compiled(args)
+    space = decided(args)
     count = space.decisions.count()
     data = {
         "path": str(args.file),

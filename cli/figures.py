@@ -18,10 +18,8 @@ _BINARY = ((2**40, " TiB"), (2**30, " GiB"), (2**20, " MiB"), (2**10, " KiB"), (
 
 def figures(space: "Compiled", genes: Sequence[int]) -> dict[str, int]:
     """The costs of one architecture."""
-    import numpy
-
-    costs = space.costs(numpy.array([genes], dtype=numpy.int16))
-    return {name: int(costs[name][0]) for name in COSTS}
+    costs = space.costs.one(genes)
+    return {name: costs[name] for name in COSTS}
 
 
 def distribution(space: "Compiled", number: int, seed: int) -> dict[str, Any]:

@@ -1,11 +1,12 @@
 """The forms of `--emit`, each as text made for golden files: no ids, no paths, no versions."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from ..dsl.diagnostic import Span
+from ..dsl.settings import Chosen
 from .architecture import Genes
 
 if TYPE_CHECKING:
@@ -37,26 +38,27 @@ def _cost(space: "Compiled", genes: Genes | None) -> str:
 
 
 def _dot(space: "Compiled", genes: Genes | None) -> str:
-    from ..compiler import draw
+    from ..compiler.draw import dot
+    from ..compiler.outline import outline
 
-    return draw.dot(draw.outline(space.graph, genes))
+    return dot(outline(space.graph, genes))
 
 
 def _fx(space: "Compiled", genes: Genes | None) -> str:
-    from ..compiler.module import extract
+    from ..compiler.module import extract, supernet
+    from ..compiler.store import Store
 
-    module = extract(space, _or_largest(space, genes))
+    store = Store(space.graph)
+    module = supernet(space.graph, store) if genes is None else extract(space.graph, store, genes)
     return f"{module.code.strip()}\n\n{module.graph}\n"
 
 
 def _python(space: "Compiled", genes: Genes | None) -> str:
+    from ..compiler.module import extract
     from ..compiler.source import python_source
 
-    return python_source(space, _or_largest(space, genes))
-
-
-def _or_largest(space: "Compiled", genes: Genes | None) -> Genes:
-    return tuple(space.decisions.largest()) if genes is None else genes
+    genes = space.decisions.largest() if genes is None else genes
+    return python_source(extract(space.graph, None, genes), space.space.name)
 
 
 FORMS: dict[str, Callable[["Compiled", Genes | None], str]] = {
@@ -85,7 +87,7 @@ def tree(value: Any, label: str = "", depth: int = 0) -> Iterator[str]:
         yield f"{head}{_plain(value)}"
         return
     parts = [(f.name, getattr(value, f.name)) for f in fields(value)]
-    shown = [(name, part) for name, part in parts if not isinstance(part, Span) and part not in (None, ())]
+    shown = [(name, part) for name, part in parts if not isinstance(part, Span) and part not in (None, (), "")]
     if type(value).__name__ == "Constant":
         shown = parts[1:]
     plain = " ".join(f"{name}={_plain(part)}" for name, part in shown if not _nested(part))
@@ -163,11 +165,9 @@ def _requires(requires: "tuple[Require, ...]") -> Iterator[str]:
 
 def setting(value: Any) -> str:
     """The value of a setting as `.arch` writes it."""
-    options: Mapping[str, Any] | None = getattr(value, "options", None)
-    if options is not None:
-        return (
-            f"{value.name}({', '.join(f'{k} = {setting(v)}' for k, v in options.items())})" if options else value.name
-        )
+    if isinstance(value, Chosen):
+        inner = ", ".join(f"{k} = {setting(v)}" for k, v in value.options.items())
+        return f"{value.name}({inner})" if inner else value.name
     if isinstance(value, bool) or value is None:
         return str(value).lower()
     if isinstance(value, Fraction):

@@ -1,4 +1,4 @@
-"""The entry point: arguments in, exit status out; every exception ends here. A verb's module is imported when it is asked for."""
+"""The entry point: arguments in, exit status out; every exception ends here. Only the verb asked for is imported."""
 
 import sys
 from argparse import Namespace
@@ -87,10 +87,11 @@ def read(words: list[str]) -> Namespace:
         raise SystemExit(USAGE)
     verb = words[0]
     if verb not in VERBS:
-        if not verb.startswith("-"):
-            raise UsageError(f"unknown command `{verb}`: {_near(verb)}; see `hrdsl --help`")
-        top.parse_args(words[:1])
-        raise UsageError("a command comes first: `hrdsl COMMAND [options]`; see `hrdsl --help`")
+        if verb in ("-h", "--help", "--version"):
+            top.parse_args(words[:1])
+        if verb.startswith("-"):
+            raise UsageError("the command comes first: `hrdsl COMMAND [options]`; see `hrdsl --help`")
+        raise UsageError(f"unknown command `{verb}`: {_near(verb)}; see `hrdsl --help`")
     module: Any = import_module(f".{verb}", __package__)
     module.declare(verbs)
     parser: Parser = verbs.choices[verb]

@@ -4,8 +4,8 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .architecture import labels, line
-from .common import UsageError, add_file, add_space, compiled, show, whole, within, write_text
+from .architecture import line
+from .common import UsageError, add_file, add_space, decided, show, whole, within, write_text
 
 if TYPE_CHECKING:
     from ..compiler.api import Compiled
@@ -28,14 +28,14 @@ def run(args: Namespace) -> int:
     within(args.number, 1_000_000, "sample -n")
     import numpy
 
-    space = compiled(args)
+    space = decided(args)
     drawn = [tuple(map(int, row)) for row in space.decisions.sample(numpy.random.default_rng(args.seed), args.number)]
-    found: list[dict[str, Any]] = [{"decisions": labels(space.graph, genes)} for genes in drawn]
+    found: list[dict[str, Any]] = [{"decisions": space.decisions.labels(genes)} for genes in drawn]
     if args.emit:
         for i, (one, genes) in enumerate(zip(found, drawn, strict=True), 1):
             one["path"] = str(_write(space, genes, args.out or Path(), i, len(str(args.number))))
     data = {"path": str(args.file), "space": space.space.name, "seed": args.seed, "architectures": found}
-    shown = (one["path"] for one in found) if args.emit else (line(space.graph, genes) for genes in drawn)
+    shown = (one["path"] for one in found) if args.emit else (line(one["decisions"]) for one in found)
     return show(args, data, shown)
 
 

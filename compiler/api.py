@@ -1,7 +1,7 @@
 """The compiler as one call: a file in, a compiled space out; costs, decisions and modules are made when first asked for."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ from ..dsl import errors
 from ..dsl.diagnostic import ArchError, Diagnostic, Span
 from ..dsl.model import Model, Run, Space, build_model
 from ..dsl.modules import Module, load
-from ..dsl.syntax import Expr
+from ..dsl.syntax import Expr, Require
 from .elaborate import elaborate
 from .graph import Graph
 from .ops import operators
@@ -44,6 +44,16 @@ class Compiled:
         from .decisions import Decisions
 
         return Decisions(self.graph, self.costs)
+
+    def restricted(self, requires: Sequence[Require]) -> "Compiled":
+        """The same space under further constraints, those of a search."""
+        if not requires:
+            return self
+        space = replace(self.space, requires=(*self.space.requires, *requires))
+        graph, _ = elaborate(self.model, space, operators(), self.settings)
+        for step in PASSES:
+            graph = step(graph)
+        return replace(self, space=space, graph=graph)
 
     def run(self, kind: str, name: str | None = None) -> Run | None:
         """The `train` or `search` block for this space."""

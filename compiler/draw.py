@@ -1,6 +1,7 @@
 """An outline as DOT text, and DOT text as a picture. Branches are lanes, finest on top; stages run from left to right.
 
-`dot` is pure and deterministic. `draw` asks the system's `dot`, else the extra `render` (pygraphviz), else it keeps the text.
+`dot` is pure: the same text for the same outline. `draw` asks the system's `dot`, else the extra `render` (pygraphviz),
+else it keeps the text.
 """
 
 import os
@@ -8,35 +9,49 @@ import shutil
 import subprocess
 import tempfile
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from html import escape
 from pathlib import Path
 from zlib import crc32
 
-from .outline import Box, Option, Outline, Setting, Track
+from .outline import Box, Link, Option, Outline, Setting, Track
 
-TINTS = ("#77AADD", "#99DDFF", "#44BB99", "#BBCC33", "#EEDD88", "#EE8866", "#FFAABB", "#AAAA00")
-"""Paul Tol's light scheme: backgrounds for dark text that stay apart for every kind of colour vision."""
-SALT = 197
+TINTS = ("#77AADD", "#99DDFF", "#44BB99", "#BBCC33", "#EEDD88", "#EE8866", "#FFAABB", "#CCBBDD")
+"""Backgrounds for dark text that stay apart for every kind of colour vision: Paul Tol's light scheme, lilac for its olive."""
+SALT = 66605
 """Keeps the standard library's cells apart in `TINTS`."""
-PLAIN, BAND, PAPER = "#DDDDDD", "#F4F5F7", "#FFFFFF"
-INK, FAINT, LINE, OPEN = "#1A1A1A", "#5F6368", "#5F6368", "#0B5FFF"
-FADED = "66"
+PLAIN, BAND, PAPER = "#DDDDDD", "#F3F4F6", "#FFFFFF"
+INK, FAINT, LINE, OPEN = "#1A1A1A", "#5F6368", "#6B7075", "#0B5FFF"
+FADED = "77"
 """The opacity of a box that only some architectures have."""
 FONT = "Helvetica,Arial,sans-serif"
+PAGE = {
+    "rankdir": "LR", "splines": "line", "outputorder": "edgesfirst", "nodesep": "0.25", "ranksep": "0.3", "pad": "0.3", "bgcolor": PAPER,
+    "fontname": FONT, "labelloc": "t", "labeljust": "l",
+}  # fmt: skip
+NODE = {"shape": "plain", "fontname": FONT, "fontsize": "11", "fontcolor": INK}
+EDGE = {"color": LINE, "penwidth": "1.2", "arrowsize": "0.6", "tailport": "e", "headport": "w"}
+BAND_END = {"shape": "box", "style": "filled", "color": BAND, "fillcolor": BAND, "fixedsize": "true"}
+SIGN = {"shape": "circle", "fontsize": "18", "width": "0.36", "fixedsize": "true", "style": "filled", "fillcolor": PAPER, "color": LINE}
+GAP = {"label": "", "shape": "box", "height": "0.01", "style": "invis"}
+JOINT = {"shape": "point", "width": "0.01", "color": LINE}
 
 Attributes = dict[str, str]
+Place = tuple[str, int]
+"""A row and a column."""
 
 
 def dot(outline: Outline) -> str:
-    """The picture as DOT: the same text for the same outline, always."""
-    return _Page(outline).text()
+    """The picture as DOT."""
+    grid = _Grid(outline)
+    palette = colours(outline.cells)
+    lines = (*_page(grid, palette), *_lanes(grid), *_boxes(grid, palette), *_columns(grid), *_links(grid))
+    return "\n".join((f"digraph {quote(outline.title)} {{", *(f"  {line}" for line in lines), "}", ""))
 
 
 def colours(cells: Iterable[str]) -> dict[str, str]:
-    """A colour for each cell's name: its own, whatever else is drawn; where two would agree, the later name takes the next free."""
+    """Each cell's own colour, whatever else is drawn; where two names agree, the later takes the next free one."""
     found: dict[str, str] = {}
     for name in sorted(cells):
         first = crc32(f"{SALT}{name}".encode()) % len(TINTS)
@@ -45,132 +60,162 @@ def colours(cells: Iterable[str]) -> dict[str, str]:
     return found
 
 
-class _Page:
-    """The grid: a row for each lane under a row of stage names, a column for each step."""
+# the grid
+
+
+class _Grid:
+    """Where everything stands: a row for each lane, a column for each step. `joints` are places that lines only run through."""
 
     def __init__(self, outline: Outline) -> None:
         self.outline = outline
-        self.colours = colours(outline.cells)
         self.boxes = {b.key: b for b in outline.boxes}
         self.rows = {b.key: self.row(b) for b in outline.boxes}
         self.taken = {(self.rows[b.key], b.column): b.key for b in outline.boxes}
-        self.joints: dict[tuple[str, int], str] = {}
-        self.segments = self.routed()
+        self.stages = list(dict.fromkeys(b.stage for b in outline.boxes if b.lane))
+        self.joints: set[Place] = set()
+        self.pieces: dict[tuple[str, str], list[Link]] = {}
+        for link in outline.links:
+            self.route(link)
 
     def row(self, box: Box) -> str:
         """The lane of a box; the stem stands in the row that it feeds first, the head in the finest."""
-        if box.lane:
+        if box.lane or not self.outline.lanes:
             return box.lane
-        targets = [self.boxes[k.target] for k in self.outline.links if k.source == box.key]
-        if box.role != "head" and targets and targets[0].role != "head":
-            return self.row(targets[0])
-        return self.outline.lanes[0].name if self.outline.lanes else ""
+        target = next((self.boxes[k.target] for k in self.outline.links if k.source == box.key), None)
+        return self.row(target) if target else self.outline.lanes[0].name
 
-    # links
+    def route(self, link: Link) -> None:
+        """A long link runs along its lane where that is free, and turns off in the last column; links share the way."""
+        source, target = self.boxes[link.source], self.boxes[link.target]
+        way = [(self.rows[source.key], c) for c in range(source.column + 1, target.column)]
+        if any(place in self.taken for place in way):
+            way = []
+        self.joints |= set(way)
+        stops = [source.key, *map(_corner, way), target.key]
+        for ends in zip(stops, stops[1:], strict=False):
+            self.pieces.setdefault(ends, []).append(link)
 
-    def routed(self) -> dict[tuple[str, str], Attributes]:
-        """The drawn pieces of all links: a long one runs along its lane and turns off in the last column."""
-        pieces: dict[tuple[str, str], list[tuple[bool, str]]] = {}
-        for link in self.outline.links:
-            stops = self.stops(self.boxes[link.source], self.boxes[link.target])
-            note = ", ".join(filter(None, (link.does, *map(str, link.gates))))
-            for a, b in zip(stops, stops[1:], strict=False):
-                pieces.setdefault((a, b), []).append((bool(link.gates), note))
-        return {ends: self.line(ends, many) for ends, many in pieces.items()}
+    def column(self, number: int) -> list[str]:
+        """The names in a column from top to bottom: what starts there, then every row, so that lanes stay straight."""
+        heads = [_stage(s) for s in self.stages if number == min(b.column for b in self.outline.boxes if b.stage == s)]
+        room = [_gap(number)] if self.room(number) else []
+        names = [self.taken.get((t.name, number), _corner((t.name, number))) for t in self.outline.lanes]
+        return [*heads, *room, *names, *(b.key for b in self.outline.boxes if b.column == number and b.key not in names)]
 
-    def stops(self, source: Box, target: Box) -> list[str]:
-        row = self.rows[source.key]
-        between = [(row, c) for c in range(source.column + 1, target.column)]
-        if any(place in self.taken for place in between):
-            return [source.key, target.key]
-        for place in between:
-            self.joints.setdefault(place, f"{place[0]} {place[1]}")
-        return [source.key, *(self.joints[p] for p in between), target.key]
+    def height(self, lane: str) -> int:
+        """Points that the band of a lane needs."""
+        return 24 + max(_height(b) for b in self.outline.boxes if self.rows[b.key] == lane)
 
-    def line(self, ends: tuple[str, str], links: list[tuple[bool, str]]) -> Attributes:
-        last = self.boxes.get(ends[1])
-        out: Attributes = {} if last else {"arrowhead": "none"}
-        if len(links) == 1 and links[0][1]:
-            out["tooltip"] = links[0][1]
-        if all(gated for gated, _ in links):
-            out |= {"style": "dashed", "color": OPEN}
-        if self.straight(ends):
-            out["weight"] = "20"
-        return out
-
-    def straight(self, ends: tuple[str, str]) -> bool:
-        rows = [self.rows.get(e) or next((r for (r, _), n in self.joints.items() if n == e), "") for e in ends]
-        return rows[0] == rows[1]
-
-    # text
-
-    def text(self) -> str:
-        parts = (self.head(), *map(self.lane, self.outline.lanes), self.outside(), self.ranks(), self.lines())
-        return f"digraph {quote(self.outline.title)} {{\n" + "\n".join(line for part in parts for line in part) + "\n}\n"
-
-    def head(self) -> Iterator[str]:
-        page = {"rankdir": "LR", "newrank": "true", "nodesep": "0.3", "ranksep": "0.35", "splines": "true", "bgcolor": PAPER}
-        words = {"fontname": FONT, "fontsize": "12", "fontcolor": INK, "labelloc": "t", "labeljust": "l"}
-        yield f"  graph {attributes(page | words | {'label': legend(self.outline, self.colours), 'pad': '0.3'})}"
-        yield f"  node {attributes({'shape': 'plain', 'fontname': FONT, 'fontsize': '11', 'fontcolor': INK})}"
-        yield f"  edge {attributes({'color': LINE, 'penwidth': '1.2', 'arrowsize': '0.6', 'fontname': FONT, 'fontsize': '9'})}"
-
-    def lane(self, track: Track) -> Iterator[str]:
-        """The band of one branch."""
-        yield f"  subgraph {quote(f'cluster {track.name}')} {{"
-        look = {"style": "rounded,filled", "color": BAND, "fillcolor": BAND, "margin": "10", "labelloc": "t", "labeljust": "l"}
-        yield f"    graph {attributes(look | {'label': heading(track)})}"
-        yield from (f"    {line}" for line in self.nodes(lambda b: b.lane == track.name))
-        columns = [b.column for b in self.outline.boxes if b.lane == track.name]
-        for column in range(min(columns), max(columns) + 1):
-            if (track.name, column) not in self.taken:
-                yield f"    {joint(self.place(track.name, column), (track.name, column) in self.joints, track.name)}"
-        yield "  }"
-
-    def outside(self) -> Iterator[str]:
-        """Boxes outside the lanes, and the names of the stages."""
-        yield from (f"  {line}" for line in self.nodes(lambda b: not b.lane))
-        for stage in self.stages():
-            yield f"  {quote(f'stage {stage}')} {attributes({'label': stage, 'shape': 'plaintext', 'fontcolor': FAINT})}"
-
-    def nodes(self, keep: Callable[[Box], bool]) -> Iterator[str]:
-        for box in filter(keep, self.outline.boxes):
-            yield f"{quote(box.key)} {attributes(self.look(box) | {'group': self.rows[box.key], 'tooltip': box.key})}"
-
-    def look(self, box: Box) -> Attributes:
-        if box.role == "fuse" and not box.open and len(box.options) == 1:
-            return {"label": "+", "shape": "circle"}
-        return {"label": table(box, self.colours)}
-
-    def stages(self) -> list[str]:
-        return list(dict.fromkeys(b.stage for b in self.outline.boxes if b.lane))
-
-    def place(self, row: str, column: int) -> str:
-        return self.taken.get((row, column)) or f"{row} {column}"
-
-    def ranks(self) -> Iterator[str]:
-        """Each column is one rank, with its rows in order."""
-        for column in sorted({b.column for b in self.outline.boxes}):
-            rows = [t.name for t in self.outline.lanes if self.spans(t.name, column)] or [""]
-            names = [*self.headers(column), *(self.place(r, column) for r in rows)]
-            names += [b.key for b in self.outline.boxes if b.column == column and b.key not in names]
-            chain = " -> ".join(map(quote, names))
-            yield f"  {{ rank=same; {chain}{' [style=invis]' if len(names) > 1 else ''} }}"
-
-    def headers(self, column: int) -> list[str]:
-        first = {s: min(b.column for b in self.outline.boxes if b.stage == s) for s in self.stages()}
-        return [f"stage {s}" for s, c in first.items() if c == column]
-
-    def spans(self, row: str, column: int) -> bool:
-        columns = [b.column for b in self.outline.boxes if b.lane == row]
-        return min(columns) <= column <= max(columns)
-
-    def lines(self) -> Iterator[str]:
-        for (a, b), look in self.segments.items():
-            yield f"  {quote(a)} -> {quote(b)} {attributes(look)}".rstrip()
+    def room(self, number: int) -> int:
+        """How many boxes of a column read other lanes: their lines need room."""
+        here = {b.key for b in self.outline.boxes if b.column == number}
+        return len({k.target for k in self.outline.links if k.target in here and self.rows[k.source] != self.rows[k.target]})
 
 
-# pieces of DOT
+def _gap(column: int) -> str:
+    return f"gap {column}"
+
+
+def _corner(place: Place) -> str:
+    return f"{place[0]} {place[1]}"
+
+
+def _lane(name: str) -> str:
+    return f"branch {name}"
+
+
+def _end(name: str) -> str:
+    return f"end {name}"
+
+
+def _stage(name: str) -> str:
+    return f"stage {name}"
+
+
+# lines of DOT
+
+
+def _page(grid: _Grid, palette: dict[str, str]) -> Iterator[str]:
+    yield f"graph {attributes(PAGE | {'label': legend(grid.outline, palette)})}"
+    yield f"node {attributes(NODE)}"
+    yield f"edge {attributes(EDGE)}"
+
+
+def _lanes(grid: _Grid) -> Iterator[str]:
+    """A band for each branch from its name to the end: one thick line, drawn before anything else."""
+    for track in grid.outline.lanes:
+        size = {"height": inches(grid.height(track.name)), "group": track.name}
+        yield f"{quote(_lane(track.name))} {attributes(BAND_END | size | {'label': heading(track), 'width': '1.3'})}"
+        yield f"{quote(_end(track.name))} {attributes(BAND_END | size | {'label': '', 'width': '0.1'})}"
+        thick = {"penwidth": str(grid.height(track.name)), "color": BAND, "arrowhead": "none", "weight": "0"}
+        yield f"{quote(_lane(track.name))} -> {quote(_end(track.name))} {attributes(thick)}"
+
+
+def _boxes(grid: _Grid, palette: dict[str, str]) -> Iterator[str]:
+    """The boxes, a point wherever a lane has none, the names of the stages, and room for lines that cross."""
+    columns = sorted({b.column for b in grid.outline.boxes})
+    yield from (_node(grid, b, palette) for b in grid.outline.boxes)
+    yield from (_point(grid, (t.name, c)) for t in grid.outline.lanes for c in columns if (t.name, c) not in grid.taken)
+    yield from (f"{quote(_stage(s))} {attributes({'label': f'<{font(s, 14, FAINT, bold=True)}>'})}" for s in grid.stages)
+    rooms = ((c, grid.room(c)) for c in columns if grid.room(c))
+    yield from (f"{quote(_gap(c))} {attributes(GAP | {'width': inches(54 + 36 * lanes)})}" for c, lanes in rooms)
+
+
+def inches(points: int) -> str:
+    """Points as inches, exact to a hundredth, without floats."""
+    hundredths = points * 100 // 72
+    return f"{hundredths // 100}.{hundredths % 100:02}"
+
+
+def _height(box: Box) -> int:
+    """Points that a box needs at most."""
+    rows = sum(26 + 13 * len(o.settings) for o in box.options)
+    return rows + 13 * (len(box.settings) + bool(box.note)) + (20 if box.role in ("stem", "head") else 0) + 22
+
+
+def _node(grid: _Grid, box: Box, palette: dict[str, str]) -> str:
+    small = box.sign and not box.open and not box.settings
+    look = SIGN | {"label": box.sign} if small else {"label": table(box, palette)}
+    return f"{quote(box.key)} {attributes(look | {'group': grid.rows[box.key], 'tooltip': box.key})}"
+
+
+def _point(grid: _Grid, place: Place) -> str:
+    style = {} if place in grid.joints else {"style": "invis"}
+    return f"{quote(_corner(place))} {attributes(JOINT | {'group': place[0]} | style)}"
+
+
+def _columns(grid: _Grid) -> Iterator[str]:
+    """Each column is one rank, its rows in order; an invisible line keeps every row straight."""
+    tracks = [t.name for t in grid.outline.lanes]
+    columns = [grid.column(n) for n in sorted({b.column for b in grid.outline.boxes})]
+    for names in ([_lane(t) for t in tracks], *columns, [_end(t) for t in tracks]):
+        order = " [style=invis, tailport=c, headport=c]" if len(names) > 1 else ""
+        yield f"{{ rank=same; {' -> '.join(map(quote, names))}{order} }}"
+    for track in tracks:
+        cells = [grid.taken.get((track, n), _corner((track, n))) for n in sorted({b.column for b in grid.outline.boxes})]
+        yield f"{' -> '.join(map(quote, [_lane(track), *cells, _end(track)]))} [style=invis, weight=50]"
+
+
+def _links(grid: _Grid) -> Iterator[str]:
+    for (source, target), links in grid.pieces.items():
+        yield f"{quote(source)} -> {quote(target)} {attributes(_link(grid, source, target, links))}"
+
+
+def _link(grid: _Grid, source: str, target: str, links: list[Link]) -> Attributes:
+    end = grid.boxes.get(target)
+    notes = dict.fromkeys(", ".join((k.does, *map(str, k.gates))) for k in links if k.does or k.gates)
+    look: Attributes = {} if end else {"arrowhead": "none", "headport": "c"}
+    look |= {} if source in grid.boxes else {"tailport": "c"}
+    if all(k.gates for k in links):
+        look |= {"style": "dashed", "color": OPEN}
+    if end and grid.rows[target] != grid.rows[links[0].source]:
+        look |= {"weight": "0"}
+    else:
+        look |= {"weight": "20"}
+    return look | {"tooltip": "; ".join(notes) or f"{links[0].source} to {links[0].target}"}
+
+
+# labels
 
 
 def quote(name: str) -> str:
@@ -178,15 +223,7 @@ def quote(name: str) -> str:
 
 
 def attributes(pairs: Attributes) -> str:
-    if not pairs:
-        return ""
     return "[" + ", ".join(f"{k}={v if v.startswith('<') else quote(v)}" for k, v in pairs.items()) + "]"
-
-
-def joint(name: str, drawn: bool, row: str) -> str:
-    """A place in a lane without a box: a line runs through it, or it only keeps the lane straight."""
-    look = {"label": "", "shape": "point", "width": "0.01", "height": "0.01", "group": row, "color": LINE}
-    return f"{quote(name)} {attributes(look if drawn else look | {'style': 'invis'})}"
 
 
 def font(words: str, size: int, colour: str = INK, bold: bool = False) -> str:
@@ -200,36 +237,65 @@ def told(setting: Setting, size: int = 10) -> str:
 
 
 def heading(track: Track) -> str:
-    """`coarse 1/4, width 24|32|48`."""
-    width = f"&nbsp;&nbsp;{told(track.width, 11)}" if track.width else ""
-    return f"<{font(track.name, 13, bold=True)}&nbsp;&nbsp;{font(track.place, 13)}{width}>"
+    """`coarse 1/4 width in {24, 32, 48}`."""
+    width = f"<BR/>{told(track.width)}" if track.width else ""
+    return f"<{font(track.name, 14, bold=True)}<BR/>{font(track.place, 12)}{width}>"
 
 
 def table(box: Box, palette: dict[str, str]) -> str:
-    """A box: a coloured row for each cell it can be, then what it is in every case."""
-    fade = FADED if box.note else ""
-    style = "rounded,dashed" if box.note else "rounded"
+    """A box: a coloured row for each cell it can be, then what holds in every case."""
+    above = [font(box.role, 9, FAINT)] if box.role in ("stem", "head") else []
+    faded = FADED if box.note else ""
+    options = [option(o, palette.get(o.name, PLAIN) + faded) for o in box.options]
+    below = [*map(told, box.settings), *([font(box.note, 10, OPEN)] if box.note else []), font(box.size, 10, FAINT)]
     edge, width = (OPEN, 2) if box.open else (LINE, 1)
-    rows = [row(o, palette.get(o.name, PLAIN) + fade) for o in box.options]
-    below = [told(s) for s in box.settings]
-    if box.note:
-        below.append(font(f"if {box.note}" if box.note != "optional" else box.note, 10, OPEN))
-    below.append(font(box.size, 10))
-    rows += [f"<TR><TD>{line}</TD></TR>" for line in below]
-    frame = f'STYLE="{style}" BORDER="{width}" COLOR="{edge}" BGCOLOR="{PAPER}" CELLBORDER="0" CELLSPACING="2" CELLPADDING="3"'
-    return f"<<TABLE {frame}>{''.join(rows)}</TABLE>>"
+    style = "rounded,dashed" if box.note else "rounded"
+    frame = f'STYLE="{style}" BORDER="{width}" COLOR="{edge}" BGCOLOR="{PAPER}" CELLBORDER="0" CELLSPACING="2" CELLPADDING="4"'
+    lines = [*(f"<TR><TD>{r}</TD></TR>" for r in above), *options, f"<TR><TD>{'<BR/>'.join(below)}</TD></TR>"]
+    return f"<<TABLE {frame}>{''.join(lines)}</TABLE>>"
 
 
-def row(option: Option, colour: str) -> str:
-    name = option.name.replace("_", " ") + (f" x{option.times}" if option.times > 1 else "")
-    lines = [font(name, 12, bold=True), *(told(s) for s in option.settings)]
+def option(cell: Option, colour: str) -> str:
+    name = f"{cell.name} x{cell.times}" if cell.times > 1 else cell.name
+    lines = (f"&nbsp;{font(name, 12, bold=True)}&nbsp;", *(font(str(s), 10) for s in cell.settings))
     return f'<TR><TD STYLE="rounded" BGCOLOR="{colour}">{"<BR/>".join(lines)}</TD></TR>'
 
 
 def legend(outline: Outline, palette: dict[str, str]) -> str:
     """The title, the colours of the cells drawn, and what the signs mean."""
+    title = f'<TABLE BORDER="0" CELLSPACING="0" CELLPADDING="2"><TR><TD ALIGN="LEFT">{font(outline.title, 18, bold=True)}</TD></TR>'
+    counts = f'<TR><TD ALIGN="LEFT">{font(subtitle(outline), 11, FAINT)}</TD></TR>'
+    keys = "".join((*swatches(outline, palette), *signs(outline)))
+    key = f'<TR><TD ALIGN="LEFT"><TABLE BORDER="0" CELLSPACING="4" CELLPADDING="4"><TR>{keys}</TR></TABLE></TD></TR>' if keys else ""
+    return f"<{title}{counts}{key}</TABLE>>"
+
+
+def subtitle(outline: Outline) -> str:
+    count = len(outline.lanes)
+    words = [f"{count} branch{'es' if count != 1 else ''}"] if count else []
+    words += [f"{outline.decisions} open decision{'s' if outline.decisions != 1 else ''}"] if outline.decisions else []
+    return ", ".join(words) or "all choices made"
+
+
+def swatches(outline: Outline, palette: dict[str, str]) -> Iterator[str]:
     used = {o.name for b in outline.boxes for o in b.options}
-    cells = [(n, palette[n]) for n in outline.cells if n in used]
-    keys = [f'<TD STYLE="rounded" BGCOLOR="{colour}">{font(name.replace("_", " "), 11)}</TD>' for name, colour in cells]
-    title = f'<TR><TD ALIGN="LEFT" COLSPAN="{max(len(keys), 1)}">{font(outline.title, 18, bold=True)}</TD></TR>'
-    return f'<<TABLE BORDER="0" CELLSPACING="4" CELLPADDING="4">{title}<TR>{"".join(keys)}</TR></TABLE>>'
+    for name in outline.cells:
+        if name in used:
+            yield f'<TD STYLE="rounded" BGCOLOR="{palette[name]}">{font(name, 11)}</TD>'
+
+
+def signs(outline: Outline) -> Iterator[str]:
+    """What a sign, a blue frame, a dashed frame and a dashed line mean, where they occur."""
+    stages: dict[str, list[str]] = {}
+    for box in (b for b in outline.boxes if b.sign):
+        names = stages.setdefault(f"{box.sign} {box.options[0].name}", [])
+        names += [box.stage] if box.stage not in names else []
+    for name, where in stages.items():
+        words = f"{name} ({', '.join(where)})"
+        yield f'<TD STYLE="rounded" BORDER="1" COLOR="{LINE}">{font(words, 11)}</TD>'
+    if any(b.open for b in outline.boxes):
+        yield f'<TD STYLE="rounded" BORDER="2" COLOR="{OPEN}">{font("searched", 11)}</TD>'
+    if any(b.note for b in outline.boxes):
+        yield f'<TD STYLE="rounded,dashed" BORDER="2" COLOR="{OPEN}">{font("not in every architecture", 11)}</TD>'
+    if any(k.gates for k in outline.links):
+        yield f"<TD>{font('- - -> searched link', 11, OPEN)}</TD>"

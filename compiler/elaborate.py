@@ -205,10 +205,9 @@ class _Elaborator:
     def cells(self, stage: Stage, name: str, scope: Scope, flow: Flow) -> Flow:
         """The cells of a lane, `times` in a row."""
         self.lane = name
-        found, _ = self.evaluator.find("cell", scope)
-        if not found:
+        if not self.evaluator.declares("cell", scope):
             return flow
-        times = self.evaluator.find("times", scope)[1] if self.evaluator.find("times", scope)[0] else 1
+        times = self.evaluator.find("times", scope)[1] if self.evaluator.declares("times", scope) else 1
         entry = self.entry_span(stage, "times")
         span = self.entry_span(stage, "cell")
 
@@ -402,9 +401,10 @@ class _Elaborator:
 
     def operation(self, operation: Operation, x: Any, base: Path, use: Scope, span: Span) -> Any:
         """One node. `none` flows through: a list leaves it out, any other operator gives `none`."""
-        given = (*((x,) if x is not None else ()), *operation.flows)
         kind = operation.kind
         many = kind.inputs is None
+        given = (*((x,) if x is not None else ()), *operation.flows)
+        given = tuple(f[0] if isinstance(f, tuple) and len(f) == 1 else f for f in given)
         if many:
             given = tuple(f for f in flatten(given) if f is not None)
             if len(given) < 2:

@@ -87,6 +87,12 @@ class Evaluator:
                 return True, self.entry(name, scope.entries[name], scope, use)
         return False, None
 
+    def declares(self, name: str, use: Scope) -> bool:
+        """Whether a name is declared in `use` or outwards; nothing is evaluated."""
+        return any(
+            name in s.values or name in s.entries or (s.kind != "item" and (*s.path, name) in self.decisions.overrides) for s in use.chain()
+        )
+
     def entry(self, name: str, entry: Entry, declared: Scope, use: Scope) -> Any:
         """The value of an entry for the scope that reads it."""
         if name in declared.busy:
@@ -115,9 +121,7 @@ class Evaluator:
             wrong = next(v for v, ok in zip(values, numbers, strict=True) if not ok)
             raise ArchError(errors.wrong_kind(kind_of(wrong), "a number or a cell", entry.domain.span))
         decision = self.decisions.get(owner.path, name, values, labels, entry)
-        if all(numbers):
-            return variable(decision)
-        return Alternatives(chosen(decision), values, labels)
+        return variable(decision) if all(numbers) else Alternatives(chosen(decision), values, labels)
 
     def domain(self, domain: Domain, scope: Scope, use: Scope) -> tuple[tuple[Any, ...], tuple[str, ...]]:
         """The values of a domain in order, and their labels."""
@@ -206,6 +210,9 @@ class Evaluator:
     def _place_attribute(self, place: Place, expr: Attribute) -> Any:
         if expr.name == "name":
             return place.name
+        made = self.decisions.made.get((*place.scope.path, expr.name))
+        if made is not None and any(v is None or is_callable(v) for v in made.values):
+            return Alternatives(chosen(made), made.values, made.labels)
         found, value = self.find(expr.name, place.scope)
         if not found:
             raise ArchError(errors.no_attribute(expr.name, f"{place.kind} `{place.name}`", expr.span, place.scope.names()))

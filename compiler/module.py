@@ -6,10 +6,10 @@ Graph, store and genome in, `torch.fx.GraphModule` out: every call a torch funct
 import operator as python
 import re
 from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any, Literal
 
-import torch
-from torch import Tensor, fx, nn
+from torch import fx, nn
 
 from .axis import Runs
 from .graph import Graph, Node
@@ -53,7 +53,7 @@ class _Names:
     """Attribute names that are unique."""
 
     def __init__(self) -> None:
-        self._taken: set[str] = {"forward", "graph", "code", "meta", "training"}
+        self._taken: set[str] = set(dir(fx.GraphModule))
 
     def __call__(self, name: str) -> str:
         plain = flat_name(name)
@@ -98,26 +98,13 @@ class _Builder:
     def node(self, live: Live, x: list[fx.Node]) -> fx.Node:
         node = self.graph.nodes[live.node]
         self._cell = node.name.rpartition(".")[0]
-        results: list[fx.Node] = []
         weights = dict(live.entry.weights)
-        bound: dict[str, fx.Node] = {}
-        for step in live.entry.steps:
-            before = results[-1] if results else x[0]
-            made = self.norm(node, live, step, before) if isinstance(step, Norm) else self.step(node, step, x, results, weights, bound)
-            results.append(made)
-        last = results[-1]
-        last._rename(flat_name(node.name))
-        return last
+        results: list[fx.Node] = []
 
-    def step(
-        self,
-        node: Node,
-        call: Call,
-        x: list[fx.Node],
-        results: list[fx.Node],
-        weights: dict[str, tuple[Runs, ...]],
-        bound: dict[str, fx.Node],
-    ) -> fx.Node:
+        @cache
+        def weight(name: str) -> fx.Node:
+            return self.weight(f"{node.name}.{name}", weights[name])
+
         def value(a: Any) -> Any:
             match a:
                 case In(index):
@@ -125,15 +112,22 @@ class _Builder:
                 case Out(index):
                     return results[index]
                 case Par(name):
-                    if name not in bound:
-                        bound[name] = self.weight(f"{node.name}.{name}", weights[name])
-                    return bound[name]
+                    return weight(name)
                 case list():
                     return [value(b) for b in a]
             return a
 
-        args = tuple(value(a) for a in call.args)
-        if any(isinstance(a, str) and a == TRAINING for a in args):
+        for step in live.entry.steps:
+            if isinstance(step, Norm):
+                results.append(self.norm(node, live, step, results[-1] if results else x[0]))
+            else:
+                results.append(self.step(node, step, value))
+        results[-1]._rename(flat_name(node.name))
+        return results[-1]
+
+    def step(self, node: Node, call: Call, value: Callable[[Any], Any]) -> fx.Node:
+        args = tuple(map(value, call.args))
+        if TRAINING in call.args:
             return self.module(node, nn.Dropout(args[1]), args[0])
         return self.call(call.function, args, {k: value(v) for k, v in call.kwargs})
 
@@ -283,28 +277,22 @@ class _Current:
     def choose(self, genes: tuple[int, ...]) -> None:
         self.lives, self.where = self.planner.specialiser.walk(genes)
         self.plan = self.planner(genes)
-        self.genes = genes
         self.bind()
 
     def bind(self) -> None:
         for module in self.modules:
             module.run = None
-        nodes = self.planner.graph.nodes
         for i, source in self.where.items():
             if i != source:
-                place = next(k for k, j in enumerate(nodes[i].inputs) if j is not None and self.where.get(j) == source and self._reads(i, k))
-                self.modules[i].run = _handing_on(place)
+                self.modules[i].run = _handing_on(self._place(i, source))
         for live, piece in zip(self.lives, self.plan.pieces, strict=True):
             steps = [self.plan.rebound(s, self.mode, self.mode == "batch") for s in piece.instructions]
             self.modules[live.node].run = _running(live, steps)
 
-    def _reads(self, node: int, place: int) -> bool:
-        """Whether this place is the one that a switch chooses (other nodes that hand on have one input left)."""
-        from .graph import Switch
-        from .sym import at
-
-        op = self.planner.graph.nodes[node].op
-        return not isinstance(op, Switch) or bool(at(op.select, self.genes) == place)
+    def _place(self, node: int, source: int) -> int:
+        """Which of its inputs a node hands on: any that comes from there, they are the same tensor."""
+        inputs = self.planner.graph.nodes[node].inputs
+        return next(k for k, i in enumerate(inputs) if i is not None and self.where.get(i) == source)
 
 
 def _handing_on(place: int) -> Run:
@@ -321,12 +309,3 @@ def _running(live: Live, steps: Iterable[Instruction]) -> Run:
         return run(program, dict(zip(live.inputs, (v for v in x if v is not None), strict=True)))
 
     return call
-
-
-def weights_of(gm: fx.GraphModule) -> dict[str, Tensor]:
-    """Parameters of an extracted network under their names in the store."""
-    state = gm.state_dict()
-    return {name: state[key] for name, key in gm.meta["parameters"].items()}
-
-
-__all__ = ["Elastic", "Supernet", "extract", "flat_name", "over_store", "supernet", "torch", "weights_of"]

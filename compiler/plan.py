@@ -31,7 +31,7 @@ class Normalised(NamedTuple):
 
 
 class Instruction(NamedTuple):
-    """`registers[out] = fn(*registers[slots], *consts, **kwargs)`; written for training with statistics of the batch."""
+    """`registers[out] = fn(*registers[slots], *consts, **kwargs)`, for training with statistics of the batch."""
 
     fn: Callable[..., Any]
     slots: tuple[int, ...]
@@ -72,7 +72,7 @@ class Plan:
         """How many batches the statistics were gathered from."""
 
     def __call__(self, x: Tensor, mode: Mode = "batch", training: bool | None = None) -> Tensor:
-        """The network's output. `training` (dropout) is what `mode` is for unless given: true with statistics of the batch."""
+        """The network's output. `training` is for dropout; unless given, it is on with statistics of the batch."""
         if self._generation != self._store.generation:
             raise RuntimeError("the store was moved after this plan was made")
         program = self.program(mode, mode == "batch" if training is None else training)
@@ -214,6 +214,10 @@ class Register(NamedTuple):
     number: int
 
 
+Bound = dict[str, Tensor | Register]
+"""The weights of a node: constants, or registers that parts are joined in."""
+
+
 def run(program: Program, registers: dict[int, Any]) -> Any:
     """The result of the last instruction. Registers are freed after their last use."""
     out = 0
@@ -286,12 +290,12 @@ def _placed(fn: Callable[..., Any], template: list[Any]) -> Callable[..., Any]:
     return call
 
 
-def _norm(step: Norm, node: str, source: Register, bound: dict[str, "Tensor | Register"], into: int) -> Instruction:
+def _norm(step: Norm, node: str, source: Register, bound: Bound, into: int) -> Instruction:
     args = (source, bound["weight"], bound["bias"], None, None, True, step.momentum, step.eps, True)
     return instruction(torch.batch_norm, args, {}, into)._replace(norm=Normalised(node, step.channels))
 
 
-def _call(call: Call, live: Live, bound: dict[str, "Tensor | Register"], results: list[Register], into: int) -> Instruction:
+def _call(call: Call, live: Live, bound: Bound, results: list[Register], into: int) -> Instruction:
     def value(a: Any) -> Any:
         match a:
             case In(index):

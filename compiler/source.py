@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-HEADER = '''"""{title}, written by hrdsl: {parameters:,} parameters. Load the weights with `Network().load_state_dict(...)`."""
+HEADER = '''"""{title}, by hrdsl: {parameters:,} parameters. Load them with `Network().load_state_dict(...)`."""
 
 import torch
 from torch import Tensor, nn
@@ -32,14 +32,19 @@ def python_source(gm: fx.GraphModule, name: str) -> str:
 
 
 def _members(gm: fx.GraphModule) -> list[str]:
-    out = [f"self.{name} = nn.Parameter(torch.empty({', '.join(map(str, p.shape))}))" for name, p in gm.named_parameters(recurse=False)]
-    return out + [f"self.{name} = {_made(module)}" for name, module in gm.named_children()]
+    out = []
+    for name, p in gm.named_parameters(recurse=False):
+        out.append(f"self.{name} = nn.Parameter(torch.empty({', '.join(map(str, p.shape))}))")
+    for name, module in gm.named_children():
+        out.append(f"self.{name} = {_made(module)}")
+    return out
 
 
 def _made(module: nn.Module) -> str:
     match module:
         case nn.BatchNorm1d() | nn.BatchNorm2d():
-            return f"nn.{type(module).__name__}({module.num_features}, eps={module.eps!r}, momentum={module.momentum!r})"
+            kind = type(module).__name__
+            return f"nn.{kind}({module.num_features}, eps={module.eps!r}, momentum={module.momentum!r})"
         case nn.Dropout():
             return f"nn.Dropout({module.p!r})"
     raise TypeError(f"no text for {type(module).__name__}")

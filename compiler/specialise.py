@@ -130,7 +130,8 @@ class _Place:
         return found
 
     def _make(self, genes: Genes, present: tuple[int, ...]) -> Entry:
-        steps = self.node.op.lower(lambda value: at(value, genes), tuple(self.shapes[i] for i in present), self.node.shape)
+        shapes = tuple(self.shapes[i] for i in present)
+        steps = self.node.op.lower(lambda value: at(value, genes), shapes, self.node.shape)
         weights = tuple((w.name, tuple(axis.runs(genes) for axis in w.axes)) for w in self.node.weights)
         return self._same.setdefault(repr((steps, weights)), Entry(steps, weights))
 

@@ -187,7 +187,7 @@ def fill(tensor: Tensor, weight: Weight, source: torch.Generator) -> None:
 
 @cache
 def _settle_layout_warning() -> None:
-    """Torch warns once per process when a gradient is laid out unlike its parameter; aliases are, on purpose. Have it now."""
+    """Torch warns once of a gradient laid out unlike its parameter; aliases are, on purpose: have it now."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         alias = nn.Parameter(torch.zeros(2, 4)[:, :2])

@@ -82,10 +82,15 @@ OPTIONS: dict[str, dict[str, Option]] = {
 }
 
 
+def defaults(kind: str) -> Settings:
+    """The settings of a block that says nothing."""
+    return {name: _complete(option, option.default) for name, option in OPTIONS[kind].items()}
+
+
 def read_settings(block: Block, found: list[Diagnostic]) -> Settings:
     """The settings of a `train` or `search` block with their defaults; faults go to `found`."""
     options = OPTIONS[block.kind]
-    values: dict[str, Any] = {name: _complete(option, option.default) for name, option in options.items()}
+    values: dict[str, Any] = dict(defaults(block.kind))
     seen: dict[str, Span] = {}
     for line in block.lines:
         if isinstance(line, Block):

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Iterable
 from fractions import Fraction
-from functools import partial
+from functools import partial, reduce
+from itertools import combinations
 
 from ...dsl import errors
 from ...dsl.diagnostic import ArchError, Diagnostic
+from ..axis import Chosen
 from ..operator import Site
 from ..shape import WORDS, Form, Shape, text
 from ..sym import Value, apply, both, negate
@@ -37,13 +39,34 @@ def divides(site: Site, operator: str, what: str, value: Value, by: Value) -> No
 
 def same_extent(site: Site, what: str, x: tuple[Shape, ...]) -> None:
     """All inputs have one form, and those that flow together have one extent."""
-    first = x[0]
-    for other in x[1:]:
+    for first, other in pairs(x):
         if other.form != first.form:
             raise ArchError(errors.wrong_form(what, WORDS[other.form], WORDS[first.form], site.span))
         sizes = "x".join(map(text, first.extent)), "x".join(map(text, other.extent))
         equal = (apply("==", a, b) for a, b in zip(first.extent, other.extent, strict=True))
         together(site, first, other, equal, partial(errors.size_mismatch, what, *sizes, site.span))
+
+
+def pairs(x: tuple[Shape, ...]) -> Iterable[tuple[Shape, Shape]]:
+    """What must agree with what: all with the first, and, where that one may be `none`, each with each."""
+    return combinations(x, 2) if x[0].present is not True else ((x[0], other) for other in x[1:])
+
+
+def leading(x: tuple[Shape, ...]) -> Shape:
+    """The shape of the first flow that is not `none`: flows that are never there together may differ."""
+    always = next((s for s in x if s.present is True), None)
+    return always or reduce(lambda rest, s: _or_else(s, rest), reversed(x))
+
+
+def _or_else(a: Shape, b: Shape) -> Shape:
+    absent = negate(a.present)
+
+    def pick(one: Value, two: Value) -> Value:
+        return one if one == two else apply("select", absent, one, two)
+
+    channels = a.channels if a.width == b.width else Chosen(absent, (a.channels, b.channels))
+    extent = tuple(pick(m, n) for m, n in zip(a.extent, b.extent, strict=True))
+    return Shape(a.form, channels, extent, pick(a.stride, b.stride))
 
 
 def same_width(site: Site, one: Shape, two: Shape) -> None:

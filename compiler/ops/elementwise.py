@@ -8,7 +8,7 @@ from ..axis import fixed
 from ..operator import Ask, Call, In, Operator, Out, Par, Site, Step, Weight
 from ..shape import Shape
 from ..sym import Value
-from .common import real, same_extent, same_width
+from .common import leading, pairs, real, same_extent, same_width
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,9 +155,9 @@ class Add(Operator):
 
     def shape(self, site: Site, *x: Shape) -> Shape:
         same_extent(site, "added", x)
-        for other in x[1:]:
-            same_width(site, x[0], other)
-        return next((s for s in x if s.present is True), x[0])
+        for one, other in pairs(x):
+            same_width(site, one, other)
+        return leading(x)
 
     def lower(self, ask: Ask, x: tuple[Shape, ...], y: Shape) -> tuple[Step, ...]:
         steps: list[Step] = []

@@ -7,7 +7,7 @@ from ..axis import Joined, Part
 from ..operator import Ask, Call, In, Operator, Out, Site, Step
 from ..shape import Shape
 from ..sym import Value, apply
-from .common import divides, same_extent, want
+from .common import divides, leading, same_extent, want
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Concat(Operator):
 
     def shape(self, site: Site, *x: Shape) -> Shape:
         same_extent(site, "concatenated", x)
-        return x[0].wide(Joined(tuple((s.channels, s.present) for s in x)))
+        return leading(x).wide(Joined(tuple((s.channels, s.present) for s in x)))
 
     def lower(self, ask: Ask, x: tuple[Shape, ...], y: Shape) -> tuple[Step, ...]:
         inputs = [In(i) for i in range(len(x))]

@@ -1,0 +1,88 @@
+"""`hrdsl search`: train the supernet, search, write the front; the same command goes on where it stopped."""
+
+import shlex
+import sys
+from argparse import Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .common import UsageError, add_file, add_space, compiled, print_line, show, table, whole
+from .progress import Meter
+from .running import add_running, device
+
+if TYPE_CHECKING:
+    from ..runtime.results import Network
+    from .common import Verbs
+
+
+def declare(verbs: "Verbs") -> None:
+    parser = verbs.add_parser("search")
+    add_file(parser)
+    parser.add_argument(
+        "--study", metavar="DIR", type=Path, required=True, help="the folder that keeps everything; continues there"
+    )
+    parser.add_argument("--seed", metavar="N", type=whole(0), help="seed of the search (default: the block's)")
+    parser.add_argument("--train", metavar="NAME", help="the `train` block of that name (default: the first)")
+    parser.add_argument("--search", metavar="NAME", help="the `search` block of that name (default: the first)")
+    add_running(parser)
+    add_space(parser)
+
+
+def run(args: Namespace) -> int:
+    data = searched(args, command(args))
+    networks = data.pop("found")
+    show(args, data, lines(networks, Path(data["report"])))
+    return 0 if networks else 1
+
+
+def command(args: Namespace) -> str:
+    """The command line that reproduces a search."""
+    words = ["hrdsl", "search", str(args.file), "--study", str(args.study)]
+    for name in ("seed", "train", "search", "space"):
+        value = getattr(args, name)
+        words += [f"--{name}", str(value)] if value is not None else []
+    for pair in args.set:
+        words += ["--set", pair]
+    return shlex.join(words)
+
+
+def searched(args: Namespace, reproduce: str) -> dict[str, Any]:
+    """Run the search of a file and write its results; the front as data, with the networks under `found`."""
+    from ..runtime.device import describe
+    from ..runtime.report import write_report
+    from ..runtime.results import as_json, write_front
+    from ..runtime.search.study import StudyError
+    from ..runtime.searching import Listener, search
+
+    space, meter, where = compiled(args), Meter(args.quiet), device(args)
+    listen = Listener(meter.training, meter.generation, meter.evaluated)
+    try:
+        done = search(space, args.study, where, listen, args.seed, (args.train, args.search), args.cache)
+    except StudyError as fault:
+        raise UsageError(str(fault)) from None
+    networks = write_front(done, args.study / "front")
+    report = write_report(done, networks, args.study / "front", reproduce, describe(where))
+    return {
+        "path": str(args.study),
+        "space": space.space.name,
+        "evaluated": done.front.evaluated,
+        "failed": done.front.failed,
+        "hypervolume": done.front.hypervolume,
+        "seconds": round(done.seconds, 1),
+        "report": str(report),
+        "front": as_json(networks),
+        "found": networks,
+    }
+
+
+def lines(networks: "tuple[Network, ...]", report: Path) -> list[str]:
+    """The front for people."""
+    if not networks:
+        print_line("hrdsl: no feasible network was found", sys.stderr)
+        return []
+    names = list(networks[0].values)
+    rows = [["network", *names, "file"]]
+    rows += [
+        [n.name, *(f"{v:.4f}" if v < 10 else f"{v:,.0f}" for v in n.values.values()), str(n.arch)] for n in networks
+    ]
+    return [*table(rows, right=range(1, len(names) + 1), indent=0), "", f"report: {report}"]

@@ -1,0 +1,48 @@
+"""`hrdsl train`: the supernet of a space, trained and kept."""
+
+from argparse import Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..dsl import errors
+from ..dsl.diagnostic import ArchError
+from .common import add_file, add_space, compiled, show
+from .progress import Meter
+from .running import add_running, device
+
+if TYPE_CHECKING:
+    from .common import Verbs
+
+
+def declare(verbs: "Verbs") -> None:
+    parser = verbs.add_parser("train")
+    add_file(parser)
+    parser.add_argument(
+        "--study", metavar="DIR", type=Path, required=True, help="the folder that keeps it; continues there"
+    )
+    parser.add_argument("--train", metavar="NAME", help="the `train` block of that name (default: the first)")
+    add_running(parser)
+    add_space(parser)
+
+
+def run(args: Namespace) -> int:
+    from ..runtime.searching import Listener, supernet
+
+    space = compiled(args)
+    block = space.run("train", args.train)
+    if block is None:
+        raise ArchError(
+            errors.missing_entry(
+                "a `train` block", "this file", space.space.span, f"train t for {space.space.name} {{ }}"
+            )
+        )
+    meter = Meter(args.quiet)
+    trainer = supernet(space, block, device(args), args.study, Listener(training=meter.training), args.cache)
+    path = args.study / "supernet.ckpt"
+    data = {
+        "path": str(path),
+        "space": space.space.name,
+        "steps": trainer.done,
+        "parameters": trainer.store.flat.numel(),
+    }
+    return show(args, data, [f"{path}: {trainer.done} steps"])

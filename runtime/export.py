@@ -1,0 +1,63 @@
+"""A network for use elsewhere: safetensors, plain Python source, ONNX, torch.export."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import fx
+
+from ..compiler.source import python_source
+from .files import write, write_by
+from .results import save_weights
+
+FORMATS = {"safetensors": ".safetensors", "python": ".py", "onnx": ".onnx", "pt2": ".pt2"}
+
+
+def export(network: fx.GraphModule, size: tuple[int, int, int], name: str, target: str, path: Path) -> dict[str, Any]:
+    """Write one format; what was checked comes back. Raises ValueError where a package is missing."""
+    network = network.cpu().eval()
+    if target == "safetensors":
+        save_weights(path, network.state_dict(), {"name": name})
+        return {}
+    if target == "python":
+        write(path, python_source(network, name))
+        return {"largest_difference": _python_difference(path, network, size)}
+    if target == "pt2":
+        program = torch.export.export(network, (torch.randn(1, *size),))
+        write_by(path, lambda aside: torch.export.save(program, aside))
+        return {}
+    return {"largest_difference": _onnx(network, size, path)}
+
+
+def _python_difference(path: Path, network: fx.GraphModule, size: tuple[int, int, int]) -> float:
+    """The written source runs with the same weights: the largest difference of its output."""
+    scope: dict[str, Any] = {"__name__": path.stem}
+    exec(compile(path.read_text(), str(path), "exec"), scope)
+    again = scope["Network"]().eval()
+    again.load_state_dict(network.state_dict())
+    return _difference(again(x := _input(size)), network(x))
+
+
+def _onnx(network: fx.GraphModule, size: tuple[int, int, int], path: Path) -> float:
+    """ONNX by torch's exporter, checked with onnxruntime."""
+    try:
+        import onnxruntime
+        import onnxscript  # noqa: F401
+    except ImportError:
+        raise ValueError("ONNX needs onnx, onnxscript and onnxruntime: install `hrdsl[onnx]`") from None
+    x = _input(size)
+    program = torch.onnx.export(network, (x,), dynamo=True, verbose=False)
+    assert program is not None
+    write_by(path, lambda aside: program.save(str(aside)))
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    out = session.run(None, {session.get_inputs()[0].name: x.numpy()})[0]
+    with torch.no_grad():
+        return _difference(torch.from_numpy(out), network(x))
+
+
+def _input(size: tuple[int, int, int]) -> torch.Tensor:
+    return torch.randn(1, *size, generator=torch.Generator().manual_seed(0))
+
+
+def _difference(a: torch.Tensor, b: torch.Tensor) -> float:
+    return float((a - b).abs().max().detach())

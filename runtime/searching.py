@@ -1,0 +1,185 @@
+"""A whole search: supernet trained, candidates evaluated, a study that resumes, a front at the end.
+
+One folder holds everything: `supernet.ckpt`, `study.sqlite`, and what `results` writes.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..compiler.api import Compiled
+from ..dsl import errors
+from ..dsl.diagnostic import ArchError
+from ..dsl.model import Run
+from ..dsl.modules import Module
+from ..dsl.settings import Chosen
+from .evaluate import candidate_miou
+from .search import nsga2
+from .search import random as random_search
+from .search.front import Front
+from .search.problem import Config, Evaluation, Objective, Problem, one_by_one
+from .search.problem import Progress as Generation
+from .search.study import Study, identify
+from .task import Examples, examples
+from .train import Progress, SupernetTrainer
+
+Genome = tuple[int, ...]
+EXACT = ("macs", "parameters", "peak_activation_bytes")
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Who hears of progress; nothing here prints."""
+
+    training: Progress | None = None
+    generation: Callable[[Generation], None] | None = None
+    evaluated: Callable[[int], None] | None = None
+    said: Callable[[str], None] = lambda text: None
+
+
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """What a search leaves: the trained supernet and the front over it."""
+
+    compiled: Compiled
+    run: Run
+    trainer: SupernetTrainer
+    calibration: Examples
+    front: Front
+    generations: tuple[Generation, ...]
+    seconds: float
+
+
+def runs_of(compiled: Compiled, train: str | None = None, search: str | None = None) -> tuple[Run, Run]:
+    """The `train` and the `search` block of a space. Raises ArchError if one lacks, or nothing is open."""
+    space = compiled.space
+    found = compiled.run("train", train), compiled.run("search", search)
+    for run, kind in zip(found, ("train", "search"), strict=True):
+        if run is None:
+            raise ArchError(errors.missing_entry(f"a `{kind}` block", "this file", space.span, f"{kind} some_name for {space.name} {{ }}"))
+    if not compiled.graph.decisions:
+        raise ArchError(errors.nothing_to_search(space.name, space.span))
+    assert found[0] and found[1]
+    return found[0], found[1]
+
+
+def digest(module: Module) -> str:
+    """Identifies a file together with all that it uses."""
+    sources = {module.source.text}
+    todo = list(module.uses.values())
+    while todo:
+        used = todo.pop()
+        sources.add(used.source.text)
+        todo += used.uses.values()
+    return hashlib.sha256("\0".join(sorted(sources)).encode()).hexdigest()
+
+
+def objectives_of(run: Run) -> tuple[Objective, ...]:
+    """The goals of a search block; accuracy against MACs where it names none."""
+    if not run.objectives:
+        return Objective("miou", maximize=True), Objective("macs", exact=True)
+    return tuple(Objective(o.name, o.maximize, o.name in EXACT) for o in run.objectives)
+
+
+def config_of(run: Run, compiled: Compiled, seed: int | None) -> Config:
+    """The strategy's settings; hypervolume is measured from no accuracy at the largest cost."""
+    strategy: Chosen = run.settings["strategy"]
+    options = strategy.options
+    largest = compiled.costs.one(compiled.decisions.largest())
+    reference = tuple(float(largest[o.name]) if o.exact else 0.0 for o in objectives_of(run))
+    chosen = run.settings["seed"] if seed is None else seed
+    if strategy.name == "random":
+        total = options["evaluations"]
+        return Config(seed=chosen, population=min(40, total), generations=-(-total // min(40, total)), evaluations=total, reference=reference)
+    return Config(
+        seed=chosen,
+        population=options["population"],
+        generations=options["generations"],
+        crossover_rate=float(options["crossover"]),
+        mutation_rate=float(options["mutation"]),
+        reference=reference,
+    )
+
+
+def problem_of(compiled: Compiled, run: Run, measure: Callable[[Genome], Sequence[float]], evaluated: Callable[[int], None] | None) -> Problem:
+    """The search problem of a space: exact costs are cheap, the rest is measured."""
+    objectives = objectives_of(run)
+    exact = [o.name for o in objectives if o.exact]
+    counter = iter(range(1, 1 << 60))
+
+    def cheap(genes: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        costs = compiled.costs(genes, peak="peak_activation_bytes" in exact)
+        return np.stack([costs[name].astype(np.float64) for name in exact], axis=1) if exact else np.zeros((len(genes), 0))
+
+    def expensive(genomes: Sequence[Genome]) -> Iterable[tuple[Genome, Evaluation]]:
+        for answer in one_by_one(measure)(genomes):
+            if evaluated:
+                evaluated(next(counter))
+            yield answer
+
+    return Problem(compiled.decisions, objectives, expensive, cheap)
+
+
+def supernet(compiled: Compiled, train: Run, device: torch.device, folder: Path | None, listen: Listener, cache: Path | None = None) -> SupernetTrainer:
+    """The trained supernet of a space; from `folder` if it is there, and kept there."""
+    settings = train.settings
+    size = compiled.graph.input.extent[0]
+    data = examples(settings["data"], "train", settings["images"], size, device, cache)
+    trainer = SupernetTrainer(compiled, settings, data, device)
+    trainer.run(folder / "supernet.ckpt" if folder else None, listen.training)
+    return trainer
+
+
+def search(
+    compiled: Compiled,
+    folder: Path,
+    device: torch.device,
+    listen: Listener,
+    seed: int | None = None,
+    names: tuple[str | None, str | None] = (None, None),
+    cache: Path | None = None,
+) -> Searched:
+    """Train, search, and return the front. Continues where an earlier call with the same file and folder stopped."""
+    begun = time.monotonic()
+    train, run = runs_of(compiled, *names)
+    restricted = compiled.restricted(run.requires)
+    restricted.decisions.check()
+    config = config_of(run, restricted, seed)
+    identity = identify(_identity(compiled, train, run), objectives_of(run), config, run.settings["strategy"].name)
+    folder.mkdir(parents=True, exist_ok=True)
+    with Study(folder / "study.sqlite", identity) as study:
+        trainer = supernet(compiled, train, device, folder, listen, cache)
+        kept = trainer.data
+        calibration = Examples(kept.images[: run.settings["recalibrate"]], kept.labels, kept.classes, kept.ignore)
+        size = compiled.graph.input.extent[0]
+        validation = examples(train.settings["data"], "val", run.settings["validate"], size, device, cache)
+        measured = [o.name for o in objectives_of(run) if not o.exact]
+
+        def measure(genes: Genome) -> Sequence[float]:
+            found = {"miou": candidate_miou(trainer.planner, genes, calibration, validation)}
+            return [found[name] for name in measured]
+
+        engine = random_search if run.settings["strategy"].name == "random" else nsga2
+        generations: list[Generation] = []
+
+        def heard(state: Generation) -> None:
+            generations.append(state)
+            if listen.generation:
+                listen.generation(state)
+
+        front = engine.run(problem_of(restricted, run, measure, listen.evaluated), config, study, heard)
+    return Searched(restricted, run, trainer, calibration, front, tuple(generations), time.monotonic() - begun)
+
+
+def _identity(compiled: Compiled, train: Run, run: Run) -> str:
+    """What a study belongs to: the texts, the parameters of the space, how the supernet trains and is evaluated."""
+    settings = {k: str(v) for r in (train, run) for k, v in r.settings.items() if k not in ("strategy", "seed") or r is train}
+    plain = json.dumps([digest(compiled.model.module), compiled.space.name, {k: str(v) for k, v in compiled.settings.items()}, settings])
+    return hashlib.sha256(plain.encode()).hexdigest()
