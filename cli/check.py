@@ -44,6 +44,8 @@ def check(path: Path, space: str | None, chosen: dict[str, Any]) -> tuple[dict[s
             with gather:
                 found = compile_module(module, name, chosen)
                 gather.found += found.warnings
+                if found.graph.constraints:
+                    gather.found += found.decisions.check()
                 spaces.append({"space": name, "decisions": len(found.graph.decisions), "nodes": len(found.graph.nodes)})
     ok = all(d.severity != "error" for d in gather.found)
     return {"path": str(path), "ok": ok, "cells": cells, "spaces": spaces}, gather.found

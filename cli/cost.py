@@ -26,6 +26,7 @@ def run(args: Namespace) -> int:
     largest, smallest = (figures(space, genes) for genes in (space.decisions.largest(), space.decisions.smallest()))
     data: dict[str, Any] = {"path": str(args.file), "space": space.space.name, **largest, "smallest": smallest}
     lines = [f"space {space.space.name}", "", *columns({"smallest": smallest, "largest": largest})]
+    data["diagnostics"] = [d.as_json() for d in space.warnings]
     if args.population:
         population = data["population"] = distribution(space, args.population, args.seed)
         lines += ["", f"{args.population:,} uniform architectures, seed {args.seed}", "", *quantile_table(population)]

@@ -22,6 +22,8 @@ from .vector import Array, Evaluation, Genes
 
 ENUMERABLE = 200_000
 """Up to this many architectures are enumerated when a constraint names a cost."""
+SMALL = 2_000
+"""Up to this many, the ends of the space are found by looking at all."""
 PATIENCE = 400
 """Batches that rejection may draw for one sample."""
 
@@ -70,12 +72,33 @@ class Decisions:
 
     def canonical(self, genes: Genes) -> Genes:
         """Inactive decisions set to 0. [P, G] -> [P, G]."""
-        ask = self._ask(np.asarray(genes))
-        out = np.array(genes, dtype=np.int16)
-        for d, active in zip(self.decisions, self.active, strict=True):
-            if active is not True:
+        out = self._reset(np.array(genes, dtype=np.int16), self.decisions)
+        while self._entangled:
+            before = out.copy()
+            for d in self._entangled:
+                out = self._reset(out, (d,))
+            out = self._reset(out, self.decisions)
+            if (out == before).all():
+                break
+        return out
+
+    def _reset(self, genes: Genes, decisions: Sequence[Decision]) -> Genes:
+        ask = self._ask(genes)
+        out = genes.copy()
+        for d in decisions:
+            active = self.active[d.index]
+            if active is not True and (len(decisions) == 1 or d not in self._entangled):
                 out[~ask(active).astype(bool), d.index] = 0
         return out
+
+    @cached_property
+    def _entangled(self) -> tuple[Decision, ...]:
+        """Decisions whose activity depends on each other (a gate after a gate): reset one after the other, never together."""
+        import networkx
+
+        edges = ((d.index, e.index) for d, a in zip(self.decisions, self.active, strict=True) for e in deps(a))
+        knots = (k for k in networkx.strongly_connected_components(networkx.DiGraph(edges)) if len(k) > 1)
+        return tuple(self.decisions[i] for i in sorted(i for k in knots for i in k))
 
     def feasible(self, genes: Genes, constraints: Sequence[Constraint] | None = None) -> Array:
         """Which rows meet every `require`. [P, G] -> bool [P]."""
@@ -200,8 +223,7 @@ class Decisions:
     def _climb(self, sign: int) -> tuple[int, ...]:
         if not self.decisions:
             return ()
-        start = np.array([[0] * len(self.decisions), [n - 1 for n in self.cardinalities]], dtype=np.int16)
-        rows = np.concatenate([self.canonical(start), self.sample(np.random.default_rng(0), 32)])
+        rows = self._starts()
         rows = rows[self.feasible(rows)]
         row = rows[self._rank(rows, sign).argmax()]
         while True:
@@ -211,6 +233,13 @@ class Decisions:
             if rank.argmax() == 0 or rank.max() <= rank[0]:
                 return tuple(int(g) for g in row)
             row = around[rank.argmax() - 1]
+
+    def _starts(self) -> Genes:
+        """Where the climb starts: every architecture of a small space, else the corners and some drawn ones."""
+        if self._sampler is not None and self._sampler[0] <= SMALL:
+            return np.array(list(self._sampler[1].walk()), dtype=np.int16).reshape(-1, len(self.decisions))
+        corners = np.array([[0] * len(self.decisions), [n - 1 for n in self.cardinalities]], dtype=np.int16)
+        return np.concatenate([self.canonical(corners), self.sample(np.random.default_rng(0), 32)])
 
     def _neighbours(self, row: Array) -> Genes:
         out = []

@@ -7,35 +7,69 @@ else it keeps the text.
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
-import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from html import escape
+from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from zlib import crc32
 
 from .outline import Box, Link, Option, Outline, Setting, Track
 
 TINTS = ("#77AADD", "#99DDFF", "#44BB99", "#BBCC33", "#EEDD88", "#EE8866", "#FFAABB", "#CCBBDD")
-"""Backgrounds for dark text that stay apart for every kind of colour vision: Paul Tol's light scheme, lilac for its olive."""
+"""Backgrounds for dark text, apart for every kind of colour vision: Paul Tol's light scheme, lilac for its olive."""
 SALT = 66605
 """Keeps the standard library's cells apart in `TINTS`."""
 PLAIN, BAND, PAPER = "#DDDDDD", "#F3F4F6", "#FFFFFF"
 INK, FAINT, LINE, OPEN = "#1A1A1A", "#5F6368", "#6B7075", "#0B5FFF"
-FADED = "77"
-"""The opacity of a box that only some architectures have."""
+FIRM, FADED = "D8", "66"
+"""The opacity of a box; of one that only some architectures have."""
+CAPTIONED = ("stem", "head")
+INNER = 'CELLBORDER="0" CELLSPACING="2" CELLPADDING="4"'
+STAGES = "the stages"
+"""The row of the stages' names: no branch can be called so."""
+STRAIGHT = "20"
+"""The weight of a line within a lane."""
 FONT = "Helvetica,Arial,sans-serif"
-PAGE = {
-    "rankdir": "LR", "splines": "line", "outputorder": "edgesfirst", "nodesep": "0.25", "ranksep": "0.3", "pad": "0.3", "bgcolor": PAPER,
-    "fontname": FONT, "labelloc": "t", "labeljust": "l",
-}  # fmt: skip
+PAGE = {"rankdir": "LR", "splines": "line", "outputorder": "edgesfirst", "nodesep": "0.25", "ranksep": "0.3"}
+PAPER_LOOK = {"pad": "0.3", "bgcolor": PAPER, "fontname": FONT, "labelloc": "t", "labeljust": "l"}
 NODE = {"shape": "plain", "fontname": FONT, "fontsize": "11", "fontcolor": INK}
 EDGE = {"color": LINE, "penwidth": "1.2", "arrowsize": "0.6", "tailport": "e", "headport": "w"}
 BAND_END = {"shape": "box", "style": "filled", "color": BAND, "fillcolor": BAND, "fixedsize": "true"}
-SIGN = {"shape": "circle", "fontsize": "18", "width": "0.36", "fixedsize": "true", "style": "filled", "fillcolor": PAPER, "color": LINE}
-GAP = {"label": "", "shape": "box", "height": "0.01", "style": "invis"}
-JOINT = {"shape": "point", "width": "0.01", "color": LINE}
+BAND_LINE = {
+    "color": BAND,
+    "arrowhead": "none",
+    "weight": "0",
+    "tailport": "c",
+    "headport": "c",
+    "tailclip": "false",
+    "headclip": "false",
+}
+SIGN = {
+    "shape": "circle",
+    "fontsize": "18",
+    "width": "0.36",
+    "fixedsize": "true",
+    "style": "filled",
+    "fillcolor": PAPER,
+    "color": LINE,
+}
+JOINT = {"shape": "point", "width": "0", "color": LINE}
+HIDDEN = {"style": "invis", "tailport": "c", "headport": "c"}
+
+HINT = "no renderer found: install Graphviz (`dot`), or the extra `render` (pip install 'hrdsl[render]')"
+FORMATS = (".svg", ".png", ".pdf")
+PATIENCE = 120
+"""Seconds that a renderer may take."""
+LIBRARY = """\
+import sys
+from pygraphviz import AGraph
+graph = AGraph(string=sys.stdin.buffer.read().decode())
+sys.stdout.buffer.write(graph.draw(format=sys.argv[1], prog="dot", args=sys.argv[2]))
+"""
 
 Attributes = dict[str, str]
 Place = tuple[str, int]
@@ -46,7 +80,7 @@ def dot(outline: Outline) -> str:
     """The picture as DOT."""
     grid = _Grid(outline)
     palette = colours(outline.cells)
-    lines = (*_page(grid, palette), *_lanes(grid), *_boxes(grid, palette), *_columns(grid), *_links(grid))
+    lines = (*_page(grid, palette), *_bands(grid), *_nodes(grid, palette), *_frame(grid), *_links(grid))
     return "\n".join((f"digraph {quote(outline.title)} {{", *(f"  {line}" for line in lines), "}", ""))
 
 
@@ -64,14 +98,18 @@ def colours(cells: Iterable[str]) -> dict[str, str]:
 
 
 class _Grid:
-    """Where everything stands: a row for each lane, a column for each step. `joints` are places that lines only run through."""
+    """Where everything stands: a row for the stages' names and one for each lane, a column for each step.
+
+    Every place has a node, so that rows stay straight and in order; `joints` are places that lines run through.
+    """
 
     def __init__(self, outline: Outline) -> None:
         self.outline = outline
+        self.lanes = [t.name for t in outline.lanes] or [""]
         self.boxes = {b.key: b for b in outline.boxes}
         self.rows = {b.key: self.row(b) for b in outline.boxes}
         self.taken = {(self.rows[b.key], b.column): b.key for b in outline.boxes}
-        self.stages = list(dict.fromkeys(b.stage for b in outline.boxes if b.lane))
+        self.columns = range(max((b.column for b in outline.boxes), default=0) + 1)
         self.joints: set[Place] = set()
         self.pieces: dict[tuple[str, str], list[Link]] = {}
         for link in outline.links:
@@ -79,10 +117,10 @@ class _Grid:
 
     def row(self, box: Box) -> str:
         """The lane of a box; the stem stands in the row that it feeds first, the head in the finest."""
-        if box.lane or not self.outline.lanes:
+        if box.lane:
             return box.lane
         target = next((self.boxes[k.target] for k in self.outline.links if k.source == box.key), None)
-        return self.row(target) if target else self.outline.lanes[0].name
+        return self.row(target) if target else self.lanes[0]
 
     def route(self, link: Link) -> None:
         """A long link runs along its lane where that is free, and turns off in the last column; links share the way."""
@@ -91,86 +129,78 @@ class _Grid:
         if any(place in self.taken for place in way):
             way = []
         self.joints |= set(way)
-        stops = [source.key, *map(_corner, way), target.key]
-        for ends in zip(stops, stops[1:], strict=False):
+        stops = [source.key, *(f"{row} {column}" for row, column in way), target.key]
+        for ends in pairwise(stops):
             self.pieces.setdefault(ends, []).append(link)
 
-    def column(self, number: int) -> list[str]:
-        """The names in a column from top to bottom: what starts there, then every row, so that lanes stay straight."""
-        heads = [_stage(s) for s in self.stages if number == min(b.column for b in self.outline.boxes if b.stage == s)]
-        room = [_gap(number)] if self.room(number) else []
-        names = [self.taken.get((t.name, number), _corner((t.name, number))) for t in self.outline.lanes]
-        return [*heads, *room, *names, *(b.key for b in self.outline.boxes if b.column == number and b.key not in names)]
+    def name(self, place: Place) -> str:
+        return self.taken.get(place, f"{place[0]} {place[1]}")
+
+    def stages(self) -> dict[int, str]:
+        """Each stage's first column."""
+        first: dict[str, int] = {}
+        for box in self.outline.boxes:
+            if box.lane:
+                first[box.stage] = min(box.column, first.get(box.stage, box.column))
+        return {column: stage for stage, column in first.items()}
 
     def height(self, lane: str) -> int:
         """Points that the band of a lane needs."""
-        return 24 + max(_height(b) for b in self.outline.boxes if self.rows[b.key] == lane)
+        return 20 + max((_height(b) for b in self.outline.boxes if self.rows[b.key] == lane), default=0)
 
-    def room(self, number: int) -> int:
-        """How many boxes of a column read other lanes: their lines need room."""
-        here = {b.key for b in self.outline.boxes if b.column == number}
-        return len({k.target for k in self.outline.links if k.target in here and self.rows[k.source] != self.rows[k.target]})
-
-
-def _gap(column: int) -> str:
-    return f"gap {column}"
+    def room(self, column: int) -> int:
+        """Points that a column needs for the lines that come from other lanes."""
+        crossed = {k.target for k in self.outline.links if self.rows[k.source] != self.rows[k.target]}
+        count = sum(b.column == column and b.key in crossed for b in self.outline.boxes)
+        return 48 + 40 * count if count else 0
 
 
-def _corner(place: Place) -> str:
-    return f"{place[0]} {place[1]}"
-
-
-def _lane(name: str) -> str:
-    return f"branch {name}"
-
-
-def _end(name: str) -> str:
-    return f"end {name}"
-
-
-def _stage(name: str) -> str:
-    return f"stage {name}"
+def _height(box: Box) -> int:
+    """Points that a box needs at most."""
+    options = sum(26 + 13 * len(o.settings) for o in box.options)
+    return options + 13 * (len(box.settings) + bool(box.note)) + (18 if box.role in CAPTIONED else 0) + 22
 
 
 # lines of DOT
 
 
 def _page(grid: _Grid, palette: dict[str, str]) -> Iterator[str]:
-    yield f"graph {attributes(PAGE | {'label': legend(grid.outline, palette)})}"
+    yield f"graph {attributes(PAGE | PAPER_LOOK | {'label': legend(grid.outline, palette)})}"
     yield f"node {attributes(NODE)}"
     yield f"edge {attributes(EDGE)}"
 
 
-def _lanes(grid: _Grid) -> Iterator[str]:
-    """A band for each branch from its name to the end: one thick line, drawn before anything else."""
+def _bands(grid: _Grid) -> Iterator[str]:
+    """A band for each branch from its name to the end: one thick line, drawn before everything else."""
     for track in grid.outline.lanes:
-        size = {"height": inches(grid.height(track.name)), "group": track.name}
-        yield f"{quote(_lane(track.name))} {attributes(BAND_END | size | {'label': heading(track), 'width': '1.3'})}"
-        yield f"{quote(_end(track.name))} {attributes(BAND_END | size | {'label': '', 'width': '0.1'})}"
-        thick = {"penwidth": str(grid.height(track.name)), "color": BAND, "arrowhead": "none", "weight": "0"}
-        yield f"{quote(_lane(track.name))} -> {quote(_end(track.name))} {attributes(thick)}"
+        points, start, end = grid.height(track.name), quote(_start(track.name)), quote(_end(track.name))
+        size = BAND_END | {"height": inches(points), "group": track.name}
+        yield f"{start} {attributes(size | {'label': heading(track), 'width': inches(_margin(grid.outline.lanes))})}"
+        yield f"{end} {attributes(size | {'label': '', 'width': '0.1'})}"
+        yield f"{start} -> {end} {attributes(BAND_LINE | {'penwidth': str(points)})}"
 
 
-def _boxes(grid: _Grid, palette: dict[str, str]) -> Iterator[str]:
-    """The boxes, a point wherever a lane has none, the names of the stages, and room for lines that cross."""
-    columns = sorted({b.column for b in grid.outline.boxes})
+def _margin(tracks: tuple[Track, ...]) -> int:
+    """Points that the names of the branches need."""
+    return max(84, *(max(9 * len(t.name), 6 * len(str(t.width or ""))) + 12 for t in tracks))
+
+
+def _nodes(grid: _Grid, palette: dict[str, str]) -> Iterator[str]:
+    """The boxes; a point wherever a lane has none; the stages' names, as wide as the lines below them need."""
     yield from (_node(grid, b, palette) for b in grid.outline.boxes)
-    yield from (_point(grid, (t.name, c)) for t in grid.outline.lanes for c in columns if (t.name, c) not in grid.taken)
-    yield from (f"{quote(_stage(s))} {attributes({'label': f'<{font(s, 14, FAINT, bold=True)}>'})}" for s in grid.stages)
-    rooms = ((c, grid.room(c)) for c in columns if grid.room(c))
-    yield from (f"{quote(_gap(c))} {attributes(GAP | {'width': inches(54 + 36 * lanes)})}" for c, lanes in rooms)
-
-
-def inches(points: int) -> str:
-    """Points as inches, exact to a hundredth, without floats."""
-    hundredths = points * 100 // 72
-    return f"{hundredths // 100}.{hundredths % 100:02}"
-
-
-def _height(box: Box) -> int:
-    """Points that a box needs at most."""
-    rows = sum(26 + 13 * len(o.settings) for o in box.options)
-    return rows + 13 * (len(box.settings) + bool(box.note)) + (20 if box.role in ("stem", "head") else 0) + 22
+    yield from (_point(grid, (lane, c)) for lane in grid.lanes for c in grid.columns if (lane, c) not in grid.taken)
+    stages = grid.stages()
+    for c in grid.columns:
+        words = f"<{font(stages[c], 14, FAINT, bold=True)}>" if c in stages else ""
+        size = {
+            "shape": "box",
+            "penwidth": "0",
+            "margin": "0",
+            "width": inches(grid.room(c)),
+            "height": "0.3",
+            "group": STAGES,
+        }
+        yield f"{quote(grid.name((STAGES, c)))} {attributes({'label': words} | size)}"
 
 
 def _node(grid: _Grid, box: Box, palette: dict[str, str]) -> str:
@@ -181,19 +211,23 @@ def _node(grid: _Grid, box: Box, palette: dict[str, str]) -> str:
 
 def _point(grid: _Grid, place: Place) -> str:
     style = {} if place in grid.joints else {"style": "invis"}
-    return f"{quote(_corner(place))} {attributes(JOINT | {'group': place[0]} | style)}"
+    return f"{quote(grid.name(place))} {attributes(JOINT | {'group': place[0]} | style)}"
 
 
-def _columns(grid: _Grid) -> Iterator[str]:
-    """Each column is one rank, its rows in order; an invisible line keeps every row straight."""
+def _frame(grid: _Grid) -> Iterator[str]:
+    """Each column is one rank, its rows in order; hidden lines keep the rows straight where nothing flows."""
     tracks = [t.name for t in grid.outline.lanes]
-    columns = [grid.column(n) for n in sorted({b.column for b in grid.outline.boxes})]
-    for names in ([_lane(t) for t in tracks], *columns, [_end(t) for t in tracks]):
-        order = " [style=invis, tailport=c, headport=c]" if len(names) > 1 else ""
-        yield f"{{ rank=same; {' -> '.join(map(quote, names))}{order} }}"
-    for track in tracks:
-        cells = [grid.taken.get((track, n), _corner((track, n))) for n in sorted({b.column for b in grid.outline.boxes})]
-        yield f"{' -> '.join(map(quote, [_lane(track), *cells, _end(track)]))} [style=invis, weight=50]"
+    inner = [[grid.name((row, c)) for row in (STAGES, *grid.lanes)] for c in grid.columns]
+    outer = [[_start(t) for t in tracks], [_end(t) for t in tracks]]
+    for names in (*inner, *filter(None, outer)):
+        look = f" {attributes(HIDDEN)}" if len(names) > 1 else ""
+        yield f"{{ rank=same; {' -> '.join(map(quote, names))}{look} }}"
+    for row in (STAGES, *grid.lanes):
+        ends = (_start(row), _end(row)) if row in tracks else ()
+        names = [*ends[:1], *(grid.name((row, c)) for c in grid.columns), *ends[1:]]
+        for a, b in pairwise(names):
+            if (a, b) not in grid.pieces:
+                yield f"{quote(a)} -> {quote(b)} {attributes(HIDDEN | {'weight': STRAIGHT})}"
 
 
 def _links(grid: _Grid) -> Iterator[str]:
@@ -203,19 +237,36 @@ def _links(grid: _Grid) -> Iterator[str]:
 
 def _link(grid: _Grid, source: str, target: str, links: list[Link]) -> Attributes:
     end = grid.boxes.get(target)
-    notes = dict.fromkeys(", ".join((k.does, *map(str, k.gates))) for k in links if k.does or k.gates)
-    look: Attributes = {} if end else {"arrowhead": "none", "headport": "c"}
-    look |= {} if source in grid.boxes else {"tailport": "c"}
+    look: Attributes = {"tailport": "c"} if source not in grid.boxes else {}
+    if end is None:
+        look |= {"arrowhead": "none", "headport": "c"}
     if all(k.gates for k in links):
         look |= {"style": "dashed", "color": OPEN}
-    if end and grid.rows[target] != grid.rows[links[0].source]:
-        look |= {"weight": "0"}
-    else:
-        look |= {"weight": "20"}
-    return look | {"tooltip": "; ".join(notes) or f"{links[0].source} to {links[0].target}"}
+    crosses = end is not None and grid.rows[end.key] != grid.rows[links[0].source]
+    return look | {"weight": "0" if crosses else STRAIGHT, "tooltip": "; ".join(map(_words, links))}
+
+
+def _words(link: Link) -> str:
+    """`s2.fine[3] to s2.coarse.fuse: down 2`."""
+    facts = ", ".join(filter(None, (link.does, *map(str, link.gates))))
+    return f"{link.source} to {link.target}{': ' if facts else ''}{facts}"
+
+
+def _start(lane: str) -> str:
+    return f"branch {lane}"
+
+
+def _end(lane: str) -> str:
+    return f"end of {lane}"
 
 
 # labels
+
+
+def inches(points: int) -> str:
+    """Points as inches, exact to a hundredth, without floats."""
+    hundredths = points * 100 // 72
+    return f"{hundredths // 100}.{hundredths % 100:02}"
 
 
 def quote(name: str) -> str:
@@ -244,13 +295,13 @@ def heading(track: Track) -> str:
 
 def table(box: Box, palette: dict[str, str]) -> str:
     """A box: a coloured row for each cell it can be, then what holds in every case."""
-    above = [font(box.role, 9, FAINT)] if box.role in ("stem", "head") else []
-    faded = FADED if box.note else ""
-    options = [option(o, palette.get(o.name, PLAIN) + faded) for o in box.options]
+    above = [font(box.role, 9, FAINT)] if box.role in CAPTIONED else []
+    opacity = FADED if box.note else FIRM
+    options = [option(o, palette.get(o.name, PLAIN) + opacity) for o in box.options]
     below = [*map(told, box.settings), *([font(box.note, 10, OPEN)] if box.note else []), font(box.size, 10, FAINT)]
     edge, width = (OPEN, 2) if box.open else (LINE, 1)
     style = "rounded,dashed" if box.note else "rounded"
-    frame = f'STYLE="{style}" BORDER="{width}" COLOR="{edge}" BGCOLOR="{PAPER}" CELLBORDER="0" CELLSPACING="2" CELLPADDING="4"'
+    frame = f'STYLE="{style}" BORDER="{width}" COLOR="{edge}" BGCOLOR="{PAPER}" {INNER}'
     lines = [*(f"<TR><TD>{r}</TD></TR>" for r in above), *options, f"<TR><TD>{'<BR/>'.join(below)}</TD></TR>"]
     return f"<<TABLE {frame}>{''.join(lines)}</TABLE>>"
 
@@ -263,11 +314,12 @@ def option(cell: Option, colour: str) -> str:
 
 def legend(outline: Outline, palette: dict[str, str]) -> str:
     """The title, the colours of the cells drawn, and what the signs mean."""
-    title = f'<TABLE BORDER="0" CELLSPACING="0" CELLPADDING="2"><TR><TD ALIGN="LEFT">{font(outline.title, 18, bold=True)}</TD></TR>'
-    counts = f'<TR><TD ALIGN="LEFT">{font(subtitle(outline), 11, FAINT)}</TD></TR>'
+    lines = [font(outline.title, 18, bold=True), font(subtitle(outline), 11, FAINT)]
     keys = "".join((*swatches(outline, palette), *signs(outline)))
-    key = f'<TR><TD ALIGN="LEFT"><TABLE BORDER="0" CELLSPACING="4" CELLPADDING="4"><TR>{keys}</TR></TABLE></TD></TR>' if keys else ""
-    return f"<{title}{counts}{key}</TABLE>>"
+    if keys:
+        lines.append(f'<TABLE BORDER="0" CELLSPACING="4" CELLPADDING="4"><TR>{keys}</TR></TABLE>')
+    rows = "".join(f'<TR><TD ALIGN="LEFT">{line}</TD></TR>' for line in lines)
+    return f'<<TABLE BORDER="0" CELLSPACING="0" CELLPADDING="2">{rows}</TABLE>>'
 
 
 def subtitle(outline: Outline) -> str:
@@ -281,7 +333,7 @@ def swatches(outline: Outline, palette: dict[str, str]) -> Iterator[str]:
     used = {o.name for b in outline.boxes for o in b.options}
     for name in outline.cells:
         if name in used:
-            yield f'<TD STYLE="rounded" BGCOLOR="{palette[name]}">{font(name, 11)}</TD>'
+            yield f'<TD STYLE="rounded" BGCOLOR="{palette[name]}{FIRM}">{font(name, 11)}</TD>'
 
 
 def signs(outline: Outline) -> Iterator[str]:
@@ -299,3 +351,71 @@ def signs(outline: Outline) -> Iterator[str]:
         yield f'<TD STYLE="rounded,dashed" BORDER="2" COLOR="{OPEN}">{font("not in every architecture", 11)}</TD>'
     if any(k.gates for k in outline.links):
         yield f"<TD>{font('- - -> searched link', 11, OPEN)}</TD>"
+
+
+# pictures
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """The file written; `hint` says what to do where it is not the picture asked for."""
+
+    path: Path
+    hint: str = ""
+
+
+def draw(text: str, path: Path) -> Drawn:
+    """Write DOT text as SVG, PNG or PDF by the suffix of `path`; as `.dot` where nothing renders it. Raises OSError."""
+    if path.suffix == ".dot":
+        return _keep(text, path, "")
+    if path.suffix not in FORMATS:
+        return _keep(text, path, f"no picture has the suffix `{path.suffix}`: use one of {', '.join(FORMATS)}")
+    faults = []
+    for command in renderers(path.suffix[1:]):
+        picture, fault = _run(command, text)
+        if picture:
+            _write(path, picture)
+            return Drawn(path)
+        faults.append(fault)
+    return _keep(text, path, f"the picture could not be drawn: {'; '.join(faults)}" if faults else HINT)
+
+
+def renderers(form: str) -> Iterator[list[str]]:
+    """Commands that turn DOT text into a picture, best first; pygraphviz runs apart, with its warnings."""
+    settings = "-Gdpi=144" if form == "png" else ""
+    program = shutil.which("dot")
+    if program:
+        yield [program, f"-T{form}", *filter(None, [settings])]
+    if find_spec("pygraphviz"):
+        yield [sys.executable, "-c", LIBRARY, form, settings]
+
+
+def _run(command: list[str], text: str) -> tuple[bytes, str]:
+    """What a renderer makes of DOT text, or why it makes nothing."""
+    try:
+        done = subprocess.run(command, input=text.encode(), capture_output=True, timeout=PATIENCE, check=False)
+    except (OSError, subprocess.TimeoutExpired) as fault:
+        return b"", str(fault)
+    last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
+    return (b"" if done.returncode else done.stdout), "".join(
+        last
+    ) or f"{Path(command[0]).name} ended with {done.returncode}"
+
+
+def _keep(text: str, path: Path, hint: str) -> Drawn:
+    target = path.with_suffix(".dot")
+    _write(target, text.encode())
+    return Drawn(target, hint)
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Whole or not at all."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

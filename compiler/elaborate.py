@@ -1,20 +1,21 @@
 """A space of the typed model to the architecture graph: cells are expanded, shapes inferred and checked."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
 from ..dsl import errors
-from ..dsl.diagnostic import ArchError, Diagnostic, Span
+from ..dsl.diagnostic import ArchError, Diagnostic, Label, Span
 from ..dsl.model import Model, Space, Stage
 from ..dsl.syntax import Fix, Target, Vary
 from .axis import Axis, Chosen, fixed, largest
 from .evaluate import WIDEST, Evaluator
 from .graph import Constraint, Graph, Lane, Node, Source, Switch
 from .operator import Operator, signature
-from .scope import Decisions, Path, Scope
+from .scope import Decisions, Path, Scope, said
 from .shape import Shape
-from .sym import Value, apply, both, deps, either, implied, is_sym
+from .sym import Value, apply, both, deps, either, implied, is_sym, is_truth
 from .values import Alternatives, Cell, Flow, Operation, Pipeline, Place, Repeat, is_callable, kind_of
 
 MOST_NODES = 200_000
@@ -59,6 +60,7 @@ class _Elaborator:
         self.lane = ""
         self.stage = ""
         self.depth = 0
+        self.within: list[tuple[Cell, Span]] = []
         self.root = Scope("space", (), model.module, entries=space.entries)
         self.branches: dict[str, Scope] = {}
         self.stages: dict[str, Scope] = {}
@@ -123,11 +125,11 @@ class _Elaborator:
         size = self.evaluator.lookup("input", self.root, entry.span)
         whole = isinstance(size, tuple) and len(size) == 3 and all(isinstance(n, int) and not isinstance(n, bool) for n in size)
         if not whole or not all(1 <= n <= WIDEST for n in size):
-            raise ArchError(errors.wrong_kind("not that", "a size `[channels, height, width]`", entry.span))
+            raise ArchError(errors.wrong_kind("not that", "a size `[channels, height, width]`", said(entry)))
         image = self.add(("input",), Source(), (), Shape("map", fixed(size[0]), size[1:], 1), entry.span)
         if "stem" not in self.space.entries:
             return image
-        span = self.space.entries["stem"].span
+        span = said(self.space.entries["stem"])
         stem = self.callable_entry("stem", self.root)
         self.stage = "stem"
         return self.require_flow(self.flow(stem, image, ("stem",), self.root, span), span)
@@ -167,7 +169,7 @@ class _Elaborator:
         found, enter = self.evaluator.find("enter", scope)
         target = Place(scope, "branch", name)
         if found:
-            span = stage.entries["enter"].span if "enter" in stage.entries else stage.span
+            span = said(stage.entries["enter"]) if "enter" in stage.entries else stage.span
             flow = self.flow(self.bound(enter, target), before, (stage.name, name, "enter"), scope, span)
         elif name in flows:
             return flows[name]
@@ -205,7 +207,8 @@ class _Elaborator:
     def cells(self, stage: Stage, name: str, scope: Scope, flow: Flow) -> Flow:
         """The cells of a lane, `times` in a row."""
         self.lane = name
-        if not self.evaluator.declares("cell", scope):
+        slots = {p[2] for p in self.decisions.overrides if p[:2] == (stage.name, name) and p[3:] == ("cell",)}
+        if not self.evaluator.declares("cell", scope) and not slots:
             return flow
         times = self.evaluator.find("times", scope)[1] if self.evaluator.declares("times", scope) else 1
         entry = self.entry_span(stage, "times")
@@ -213,7 +216,9 @@ class _Elaborator:
 
         def one(k: int, x: Flow) -> Flow:
             slot = Scope("slot", (stage.name, name, k), self.model.module, scope)
-            cell = self.evaluator.find("cell", slot)[1]
+            found, cell = self.evaluator.find("cell", slot)
+            if not found:
+                return x
             return self.require_flow(self.flow(cell, x, (stage.name, name, k), slot, span), span)
 
         done = self.times(times, flow, one, (stage.name, name), entry, span)
@@ -222,7 +227,7 @@ class _Elaborator:
     def entry_span(self, stage: Stage, name: str) -> Span:
         for entries in (stage.entries, *(b.entries for b in self.space.branches), self.space.entries):
             if name in entries:
-                return entries[name].span
+                return said(entries[name])
         return stage.span
 
     def fuse(self, stage: Stage, name: str, scope: Scope, flows: dict[str, Flow]) -> Flow:
@@ -249,7 +254,7 @@ class _Elaborator:
 
     def head(self, flows: dict[str, Flow]) -> Flow:
         self.lane, self.stage = "", "head"
-        span = self.space.entries["head"].span
+        span = said(self.space.entries["head"])
         head = self.callable_entry("head", self.root)
         last = tuple(flows.values())
         x = last if self.space.stages else last[0]
@@ -267,7 +272,7 @@ class _Elaborator:
         except ArchError as fault:
             found += fault.found
             return Constraint(True, line)
-        if not isinstance(value, bool) and not is_sym(value):
+        if not is_truth(value):
             found.append(errors.undecided_constraint(line.span))
         return Constraint(value, line)
 
@@ -295,7 +300,7 @@ class _Elaborator:
         self.depth += 1
         try:
             if self.depth > DEEPEST:
-                raise ArchError(errors.too_deep(span, DEEPEST))
+                raise ArchError(self.too_deep(span))
             match value:
                 case Operation():
                     return self.operation(value, x, base, use, span)
@@ -312,6 +317,16 @@ class _Elaborator:
         finally:
             self.depth -= 1
         raise ArchError(errors.wrong_kind(kind_of(value), "a cell or an operator", span))
+
+    def too_deep(self, span: Span) -> Diagnostic:
+        """Too many cells within each other: mostly a cell that contains itself."""
+        blocks = [c.block for c, _ in self.within]
+        for i, block in enumerate(blocks):
+            if block in blocks[i + 1 :]:
+                again = blocks.index(block, i + 1)
+                chain = tuple(c.label for c, _ in self.within[i : again + 1])
+                return errors.recursive(chain[0], self.within[again][1], chain)
+        return errors.too_deep(span, DEEPEST)
 
     def repeat(self, value: Repeat, x: Any, base: Path, use: Scope, span: Span) -> Any:
         def one(k: int, flow: Flow) -> Flow:
@@ -352,6 +367,15 @@ class _Elaborator:
 
     def cell(self, cell: Cell, x: Any, base: Path, use: Scope, span: Span) -> Any:
         """The result of a cell's body for the flow (or the flows) `x`."""
+        self.within.append((cell, span))
+        try:
+            return self.body(cell, x, base, use, span)
+        except ArchError as fault:
+            raise ArchError(*(used_here(d, cell, span) for d in fault.found)) from None
+        finally:
+            self.within.pop()
+
+    def body(self, cell: Cell, x: Any, base: Path, use: Scope, span: Span) -> Any:
         path = self.unique((*base, cell.label))
         arguments = self.arguments(cell, use, span)
         entries = {str(line.target): line for line in cell.block.lines if isinstance(line, Fix | Vary)}
@@ -504,6 +528,14 @@ class _Elaborator:
         name = str(Target(path, span=span))
         self.nodes.append(Node(name, op, inputs, shape, weights, self.lane, self.stage, span))
         return Flow(len(self.nodes) - 1, shape, given[0].lane if given else self.lane, span)
+
+
+def used_here(fault: Diagnostic, cell: Cell, span: Span) -> Diagnostic:
+    """A fault inside a cell of another file also shows where the cell is used."""
+    seen = {label.span.source for label in (fault.here, *fault.there)}
+    if span.source in seen or fault.here.span.source is not cell.module.source:
+        return fault
+    return replace(fault, there=(*fault.there, Label(span, f"`{cell.label}` is used here")))
 
 
 def flatten(items: Iterable[Any]) -> Iterator[Any]:

@@ -28,8 +28,8 @@ from ..dsl.syntax import (
     Vary,
 )
 from .operator import Operator, signature
-from .scope import Decisions, Entry, Path, Scope, owner_of
-from .sym import Metric, Table, Value, apply, both, chosen, deps, is_sym, negate, plain, variable
+from .scope import Decisions, Entry, Path, Scope, owner_of, said
+from .sym import Metric, Table, Value, apply, both, chosen, deps, is_sym, is_truth, negate, plain, variable
 from .values import Alternatives, Cell, Flow, Function, Namespace, Operation, Pipeline, Place, Quantity, Repeat, is_callable, kind_of
 
 WIDEST = 10_000
@@ -96,7 +96,7 @@ class Evaluator:
     def entry(self, name: str, entry: Entry, declared: Scope, use: Scope) -> Any:
         """The value of an entry for the scope that reads it."""
         if name in declared.busy:
-            raise ArchError(errors.recursive(name, entry.span))
+            raise ArchError(errors.recursive(name, said(entry)))
         declared.busy.add(name)
         try:
             if isinstance(entry, Vary):
@@ -199,13 +199,13 @@ class Evaluator:
         if isinstance(value, Namespace):
             cells = value.module.cells
             if expr.name not in cells:
-                raise ArchError(errors.unknown_name(expr.name, f"cell of `{value.module.name}`", expr.span, cells))
+                raise ArchError(errors.unknown_name(expr.name, "cell", _name(expr), cells, f" of `{value.module.name}`"))
             return Cell(cells[expr.name], value.module, {})
         if isinstance(value, Flow):
             return _flow_attribute(value, expr)
         if isinstance(value, Place):
             return self._place_attribute(value, expr)
-        raise ArchError(errors.no_attribute(expr.name, kind_of(value), expr.span, ()))
+        raise ArchError(errors.no_attribute(expr.name, kind_of(value), _name(expr), ()))
 
     def _place_attribute(self, place: Place, expr: Attribute) -> Any:
         if expr.name == "name":
@@ -213,9 +213,12 @@ class Evaluator:
         made = self.decisions.made.get((*place.scope.path, expr.name))
         if made is not None and any(v is None or is_callable(v) for v in made.values):
             return Alternatives(chosen(made), made.values, made.labels)
-        found, value = self.find(expr.name, place.scope)
+        scope = place.scope
+        if place.kind == "stage" and isinstance(scope.entries.get(expr.name), Fix):
+            scope = next((v.scope for v in scope.values.values() if isinstance(v, Place)), scope)  # where widths are known
+        found, value = self.find(expr.name, scope)
         if not found:
-            raise ArchError(errors.no_attribute(expr.name, f"{place.kind} `{place.name}`", expr.span, place.scope.names()))
+            raise ArchError(errors.no_attribute(expr.name, f"{place.kind} `{place.name}`", _name(expr), place.scope.names()))
         return value
 
     def _index(self, expr: Index, use: Scope, base: Path) -> Any:
@@ -258,7 +261,7 @@ class Evaluator:
             return apply(operator, _truth(left, expr.left), _truth(right, expr.right))
         if operator in ("+", "*") and (isinstance(left, Flow) or isinstance(right, Flow)):
             return self.builder.operate("sum" if operator == "+" else "multiply", (left, right), base, use, expr.span)
-        if isinstance(left, Alternatives) or isinstance(right, Alternatives):
+        if is_callable(left) or is_callable(right):
             return _compare_labels(expr, left, right)
         if operator in ("==", "!=") and (isinstance(left, str) or isinstance(right, str)):
             return apply(operator, left, right)
@@ -357,12 +360,14 @@ class Evaluator:
         self, call: Call, callee: str, known: Sequence[str], use: Scope, base: Path, taken: Sequence[str] = ()
     ) -> dict[str, Any]:
         out: dict[str, Any] = {}
+        places = {n: a.span for n, a in zip(taken, call.positional[-len(taken) :], strict=True)} if taken else {}
         for given in call.named:
             name = str(given.target)
             if name not in known:
                 raise ArchError(errors.unknown_argument(name, callee, given.target.span, known))
-            if name in out or name in taken:
-                raise ArchError(errors.declared_twice(name, given.target.span, call.span))
+            if name in places:
+                raise ArchError(errors.declared_twice(name, given.target.span, places[name], "given"))
+            places[name] = given.target.span
             if isinstance(given, Fix):
                 out[name] = self.value(given.value, use, use.path)
                 continue
@@ -381,6 +386,11 @@ def _owner(use: Scope) -> Scope:
     return next(s for s in use.chain() if s.kind not in ("item", "site", "slot", "lane"))
 
 
+def _name(expr: Attribute) -> Span:
+    """The place of the name behind the dot."""
+    return Span(expr.span.source, expr.span.stop - len(expr.name), expr.span.stop)
+
+
 def _base(path: Path, name: str) -> Path:
     return path if name in ("out", "cell") else (*path, name)
 
@@ -394,7 +404,7 @@ def _text(value: Any) -> str:
 
 
 def _truth(value: Any, expr: Expr) -> Any:
-    if isinstance(value, bool) or is_sym(value):
+    if is_truth(value):
         return value
     raise ArchError(errors.wrong_kind(kind_of(value), "a condition", expr.span, "compare it with something"))
 
@@ -434,6 +444,9 @@ def _compare_labels(expr: Binary, left: Any, right: Any) -> Any:
     label = other if isinstance(other, str) else getattr(other, "label", None)
     if expr.operator not in ("==", "!=") or not isinstance(label, str) or isinstance(other, Alternatives):
         raise ArchError(errors.not_an_operation(expr.operator, kind_of(left), kind_of(right), expr.span))
+    if not isinstance(choice, Alternatives):
+        fixed = choice if isinstance(choice, str) else getattr(choice, "label", None)
+        return (fixed == label) == (expr.operator == "==")
     if label not in choice.labels:
         raise ArchError(errors.unknown_name(label, "alternative", expr.span, choice.labels))
     return apply(expr.operator, choice.select, choice.labels.index(label))
@@ -445,7 +458,7 @@ def _flow_attribute(flow: Flow, expr: Attribute) -> Any:
     if shape.form == "map":
         known |= {"height": shape.extent[0], "columns": shape.extent[1]}
     if expr.name not in known:
-        raise ArchError(errors.no_attribute(expr.name, "a flow", expr.span, known))
+        raise ArchError(errors.no_attribute(expr.name, "a flow", _name(expr), known))
     return known[expr.name]
 
 

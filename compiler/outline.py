@@ -1,4 +1,4 @@
-"""What a picture shows: a graph, and perhaps one architecture of it, in; boxes, links and lanes at the level of cells out.
+"""What a picture shows: a graph, and perhaps one architecture of it, in; boxes, links and lanes of cells out.
 
 A box is one use of a cell: the stem, a slot such as `s2.fine[1]`, what a branch enters by, a fusion, the head. Without
 genes every choice is open; with genes only the live parts remain, with the values chosen.
@@ -62,7 +62,8 @@ class Option:
 class Box:
     """One use of a cell, at `column` of the picture.
 
-    `sign` is how a fusion joins its flows, where it has a sign; `note` says in which architectures the box exists (empty: in all).
+    `sign` is how a fusion joins its flows, where that has a sign; `note` says in which architectures
+    it exists: empty, in all.
     """
 
     key: str
@@ -138,6 +139,7 @@ class _Outliner:
         self.genes = genes
         self.live = liveness(graph)
         self.parts = [_parts(n.name) for n in graph.nodes]
+        self.places = {p for n in graph.nodes for p in (n.stage, n.lane) if p}
         self.groups, self.group_of = self.grouped()
 
     def run(self) -> Outline:
@@ -146,7 +148,11 @@ class _Outliner:
         boxes = tuple(self.box(g, columns[g.key]) for g in shown)
         links = tuple(self.links({b.key for b in boxes}))
         used = {b.lane for b in boxes}
-        lanes = tuple(self.track(x) for x in sorted(self.graph.lanes, key=lambda x: at(x.stride, self.any_genes)) if x.name in used)
+        lanes = tuple(
+            self.track(x)
+            for x in sorted(self.graph.lanes, key=lambda x: at(x.stride, self.any_genes))
+            if x.name in used
+        )
         named = {o.name for g in self.groups if g.role in ("slot", "enter") for o in self.options(g, None)}
         decisions = len(self.graph.decisions) if self.genes is None else 0
         return Outline(self.title(), decisions, lanes, boxes, links, tuple(sorted(named)))
@@ -186,9 +192,12 @@ class _Outliner:
         return condition is not False if self.genes is None else bool(at(condition, self.genes))
 
     def condition(self, group: _Group) -> Value:
-        """When a group is there: its last node is what others read."""
+        """When a group is there, given that the network has an output: its last node is what others read."""
         every = [self.live.nodes[i] for i in group.nodes]
-        return True if True in [c for c in every if c is True] else every[-1]
+        whole = self.live.nodes[self.graph.output]
+        return (
+            True if any(implied(whole, c) is None for c in (*(c for c in every if c is True), every[-1])) else every[-1]
+        )
 
     # boxes
 
@@ -197,7 +206,11 @@ class _Outliner:
         inside = self.settings(group)
         common = tuple(_shorten([(d, path) for d, path in inside if not _owner(path, options)], self.genes))
         named = tuple(
-            Option(o.name, tuple(_shorten([(d, path[1:]) for d, path in inside if _owner(path, options) == o.name], self.genes)), o.times)
+            Option(
+                o.name,
+                tuple(_shorten([(d, path[1:]) for d, path in inside if _owner(path, options) == o.name], self.genes)),
+                o.times,
+            )
             for o in options
         )
         shape = self.graph.nodes[group.nodes[-1]].shape
@@ -208,7 +221,11 @@ class _Outliner:
         """How a fusion without a choice of cells joins its flows."""
         if group.role != "fuse" or self.select_of(group):
             return ""
-        joins = [n.op.name for n in (self.graph.nodes[i] for i in group.nodes) if len(n.inputs) > 1 and not isinstance(n.op, Switch)]
+        joins = [
+            n.op.name
+            for n in (self.graph.nodes[i] for i in group.nodes)
+            if len(n.inputs) > 1 and not isinstance(n.op, Switch)
+        ]
         return SIGNS.get(joins[-1], "") if joins else ""
 
     def size(self, shape: Shape, group: _Group) -> str:
@@ -227,18 +244,31 @@ class _Outliner:
         """In which architectures a box exists: `times >= 2`."""
         if self.genes is not None or group.role == "input" or self.condition(group) is True:
             return ""
-        depth = next((i for i, n in enumerate(self.graph.nodes) if self.is_depth(i) and (n.stage, n.lane) == (group.stage, group.lane)), None)
+        depth = next(
+            (
+                i
+                for i, n in enumerate(self.graph.nodes)
+                if self.is_depth(i) and (n.stage, n.lane) == (group.stage, group.lane)
+            ),
+            None,
+        )
         if group.role != "slot" or depth is None:
             return "optional"
         switch = self.graph.nodes[depth].op
         assert isinstance(switch, Switch)
         if len(deps(switch.select)) != 1:
             return "optional"
-        return _from(switch.select, group.slot, max(g.slot for g in self.groups if (g.stage, g.lane) == (group.stage, group.lane)))
+        return _from(
+            switch.select,
+            group.slot,
+            max(g.slot for g in self.groups if (g.stage, g.lane) == (group.stage, group.lane)),
+        )
 
     def options(self, group: _Group, genes: Genes | None) -> tuple[Option, ...]:
         """The cells that a box can be: what its choice names, else the parts of its chain."""
-        choice = next((i for i in group.nodes if len(self.parts[i]) == group.base + 1 and self.parts[i][-1] == "choice"), None)
+        choice = next(
+            (i for i in group.nodes if len(self.parts[i]) == group.base + 1 and self.parts[i][-1] == "choice"), None
+        )
         if choice is not None:
             labels = _labels(self.graph.nodes[choice].op)
             if labels:
@@ -248,8 +278,10 @@ class _Outliner:
         live = [i for i in group.nodes if genes is None or at(self.live.nodes[i], genes)]
         found = list(dict.fromkeys(self.parts[i][group.base] for i in live if len(self.parts[i]) > group.base))
         chain = _chain(found)
-        name = ", ".join(dict.fromkeys(chain)) or group.role
-        return (Option(name, times=len(chain) if len(set(chain)) == 1 and len(chain) > 1 else self.repeats(group, name)),)
+        if len(set(chain)) == 1:
+            return (Option(chain[0], times=max(len(chain), self.repeats(group, chain[0]))),)
+        shown = chain if len(chain) <= 3 else [chain[0], "...", chain[-1]]
+        return (Option(" -> ".join(shown) or group.role),)
 
     def repeats(self, group: _Group, name: str) -> int:
         """How often `repeat` applies the cell of that name in a group."""
@@ -257,17 +289,21 @@ class _Outliner:
         return max((p[1] for p in at_next if len(p) == 2 and p[0] == name and isinstance(p[1], int)), default=1)
 
     def settings(self, group: _Group) -> list[tuple[Decision, tuple[Part, ...]]]:
-        """The decisions inside a group, each with its path within it; widths of branches and gates of links are shown there."""
+        """The decisions inside a group, each with its path within it; not those that lanes and links show."""
         live = [i for i in group.nodes if self.holds(self.live.nodes[i])]
         elsewhere = {d.index for x in self.graph.lanes for d in deps(x.width)}
         elsewhere |= {d.index for d in self.select_of(group)} | {d.index for d in self.gates_of(group)}
         found = merge(self.graph.nodes[i].op.deps() for i in live)
-        own = [(d, _within(_parts(d.path), group)) for d in found if d.index not in elsewhere]
+        own = [(d, _within(_parts(d.path), group, self.places)) for d in found if d.index not in elsewhere]
         return [(d, path) for d, path in own if path is not None]
 
     def select_of(self, group: _Group) -> tuple[Decision, ...]:
         """The decision that chooses between the options of a group."""
-        tops = [self.graph.nodes[i].op for i in group.nodes if len(self.parts[i]) == group.base + 1 and self.parts[i][-1] == "choice"]
+        tops = [
+            self.graph.nodes[i].op
+            for i in group.nodes
+            if len(self.parts[i]) == group.base + 1 and self.parts[i][-1] == "choice"
+        ]
         return merge(deps(op.select) for op in tops if isinstance(op, Switch) and _labels(op))
 
     def gates_of(self, group: _Group) -> tuple[Decision, ...]:
@@ -307,6 +343,7 @@ class _Outliner:
     def gating(self, group: _Group, condition: Value) -> tuple[Decision, ...]:
         """The decisions that close a link while its target stays."""
         whole = self.condition(group)
+        whole = self.live.nodes[self.graph.output] if whole is True else whole
         if implied(whole, condition) is None:
             return ()
         known = {d.index for d in deps(whole)}
@@ -325,7 +362,9 @@ class _Outliner:
         place = _place(self.text(lane.stride))
         if lane.width is None:
             return Track(lane.name, place, None)
-        many = tuple(dict.fromkeys(map(str, lane.width.values))) if isinstance(lane.width, Table) else (text(lane.width),)
+        many = (
+            tuple(dict.fromkeys(map(str, lane.width.values))) if isinstance(lane.width, Table) else (text(lane.width),)
+        )
         values = many if self.genes is None else (str(at(lane.width, self.genes)),)
         return Track(lane.name, place, Setting("width", values))
 
@@ -357,24 +396,20 @@ ORDER: dict[Role, int] = {"input": 0, "stem": 0, "enter": 0, "other": 1, "slot":
 
 
 def _columns(groups: list[_Group], stages: list[str]) -> dict[str, int]:
-    """Stages from left to right; within a stage what a branch enters by, its cells, the fusion. Equal places share a column."""
+    """Stages from left to right; within a stage what a branch enters by, its cells, the fusion."""
     places = {g.key: (stages.index(g.stage) if g.stage in stages else -1, ORDER[g.role], g.slot) for g in groups}
     order = sorted(set(places.values()))
     return {key: order.index(place) for key, place in places.items()}
 
 
-def _within(path: tuple[Part, ...], group: _Group) -> tuple[Part, ...] | None:
-    """A decision's path within a group; None if it belongs to another box."""
-    if not group.lane:
-        return path[1:] if path[:1] == (group.stage,) and len(path) > 1 else path
-    if path[:1] != (group.stage,):
-        return path
-    if len(path) < 3 or path[1] != group.lane:
-        return path[-1:] if len(path) < 3 else None
+def _within(path: tuple[Part, ...], group: _Group, places: set[str]) -> tuple[Part, ...] | None:
+    """A decision's path within a group; None if it is another's. `places` are the names of stages and branches."""
     own: Part = group.slot if group.role == "slot" else group.key.rpartition(".")[2]
-    if path[2] == own:
-        return path[3:]
-    return None if isinstance(path[2], int) or path[2] in ("enter", "fuse") else path[2:]
+    for step in (group.stage, group.lane, own):
+        if path[:1] == (step,) and len(path) > 1:
+            path = path[1:]
+    first, inside = path[0], len(path) > 1
+    return None if inside and (isinstance(first, int) or first in places or first in ("enter", "fuse")) else path
 
 
 def _owner(path: tuple[Part, ...], options: tuple[Option, ...]) -> str | None:

@@ -90,10 +90,17 @@ class Decisions:
         return [errors.unused_override(path_text(path), entry.target.span, known) for path, entry in left]
 
 
+def said(entry: Entry) -> Span:
+    """The place of what an entry says: its value or its domain."""
+    return entry.value.span if isinstance(entry, Fix) else entry.domain.span
+
+
 def owner_of(use: Scope, declared: Scope, per: str | None, span: Span) -> Scope:
     """The scope that owns a decision: where it is declared, or the lane or slot that reads it."""
     if per is None:
         return declared
+    at = span.text.rfind("per ")
+    span = Span(span.source, span.start + at, span.stop) if at >= 0 else span
     if per not in GRANULARITY:
         raise ArchError(errors.wrong_granularity(per, f"a {declared.kind}", span, GRANULARITY))
     for scope in use.chain():

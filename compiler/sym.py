@@ -136,10 +136,21 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "whole": lambda a: isinstance(a, int) or a.denominator == 1,
 }
 """Every function of values, by name. Division by zero in a combination that no architecture reaches gives 0."""
+TRUTHS = frozenset({"<", "<=", ">", ">=", "==", "!=", "not", "and", "or", "whole"})
+"""Those that give true or false."""
 
 
 def is_sym(value: Value) -> bool:
     return isinstance(value, Table | Apply)
+
+
+def is_truth(value: Value) -> bool:
+    """Whether a value is true or false for every choice."""
+    if isinstance(value, Table):
+        return all(isinstance(v, bool) for v in value.values)
+    if isinstance(value, Apply):
+        return all(map(is_truth, value.args[1:])) if value.function == "select" else value.function in TRUTHS
+    return isinstance(value, bool)
 
 
 def deps(value: Value) -> tuple[Decision, ...]:

@@ -13,9 +13,10 @@ from .diagnostic import Diagnostic, Label, Span
 def near(name: str, known: Iterable[str]) -> str:
     """`did you mean ...?`, or the list of what is known."""
     names = sorted(set(known))
-    close = get_close_matches(name, names, n=1, cutoff=0.6)
+    lower = {n.lower(): n for n in names}
+    close = get_close_matches(name.lower(), lower, n=1, cutoff=0.6)
     if close:
-        return f"did you mean `{close[0]}`?"
+        return f"did you mean `{lower[close[0]]}`?"
     shown = ", ".join(f"`{n}`" for n in names[:24])
     return f"known here: {shown}{', ...' if len(names) > 24 else ''}" if names else ""
 
@@ -91,14 +92,14 @@ def too_long(span: Span, length: int, limit: int) -> Diagnostic:
 # E2xx: names and modules -------------------------------------------------------------------------------------------
 
 
-def unknown_name(name: str, kind: str, span: Span, known: Iterable[str]) -> Diagnostic:
-    return Diagnostic("E201", f"unknown {kind} `{name}`", Label(span, "not declared"), help=near(name, known))
+def unknown_name(name: str, kind: str, span: Span, known: Iterable[str], where: str = "") -> Diagnostic:
+    return Diagnostic("E201", f"unknown {kind} `{name}`{where}", Label(span, "not declared"), help=near(name, known))
 
 
-def declared_twice(name: str, span: Span, first: Span) -> Diagnostic:
-    return Diagnostic(
-        "E202", f"`{name}` is declared twice", Label(span), (Label(first, "first declared here"),), help="rename one of them"
-    )
+def declared_twice(name: str, span: Span, first: Span, verb: str = "declared") -> Diagnostic:
+    there = (Label(first, f"first {verb} here"),)
+    help = "remove one of them" if verb == "given" else "remove one of them, or rename it"
+    return Diagnostic("E202", f"`{name}` is {verb} twice", Label(span), there, help=help)
 
 
 def unknown_block(kind: str, where: str, span: Span, known: Iterable[str]) -> Diagnostic:
@@ -144,8 +145,14 @@ def too_many_arguments(callee: str, span: Span, most: int) -> Diagnostic:
     return Diagnostic("E210", f"`{callee}` takes at most {most} arguments in order", Label(span, "one too many"), help="name the others")
 
 
-def recursive(name: str, span: Span) -> Diagnostic:
-    return Diagnostic("E211", f"cell `{name}` contains itself", Label(span), help="cells expand fully: use `repeat(cell, times = n)`")
+def recursive(name: str, span: Span, chain: tuple[str, ...] = ()) -> Diagnostic:
+    """A cell within itself (`chain` leads back to it), or an entry that needs its own value."""
+    if not chain:
+        help = "give it a value that does not use it"
+        return Diagnostic("E211", f"`{name}` is defined by itself", Label(span, f"this needs `{name}`"), help=help)
+    why = "it is used within its own body" if len(chain) < 3 else " -> ".join(chain)
+    help = "cells expand fully and cannot recur: for several in a row, use `repeat(cell, times = n)`"
+    return Diagnostic("E211", f"cell `{name}` contains itself", Label(span, why), help=help)
 
 
 def misplaced(what: str, where: str, span: Span, help: str) -> Diagnostic:
@@ -169,7 +176,9 @@ def wrong_kind(got: str, want: str, span: Span, help: str = "") -> Diagnostic:
 
 def wrong_unit(got: str, want: str, span: Span, other: Span) -> Diagnostic:
     there = (Label(other, f"this is {want}"),) if other != span else ()
-    return Diagnostic("E302", "these two have different units", Label(span, f"this is {got}"), there, help=f"compare with {want}")
+    example = {"a time": ", such as `12ms`", "a number of bytes": ", such as `512Ki`", "a plain number": ", such as `60M`"}
+    help = f"compare with {want}{example.get(want, '')}"
+    return Diagnostic("E302", "these two have different units", Label(span, f"this is {got}"), there, help=help)
 
 
 def divided_by_zero(span: Span) -> Diagnostic:
@@ -178,7 +187,7 @@ def divided_by_zero(span: Span) -> Diagnostic:
 
 def not_whole(name: str, value: str, span: Span, example: str) -> Diagnostic:
     why = f"it is {value}{example}"
-    return Diagnostic("E304", f"`{name}` must be a whole number", Label(span, why), help="choose values that divide, or use `//`")
+    return Diagnostic("E304", f"`{name}` must be a whole number", Label(span, why), help="choose values that divide, or round down with `//`")
 
 
 def out_of_range(name: str, value: str, want: str, span: Span) -> Diagnostic:
@@ -211,6 +220,11 @@ def not_divisible(operator: str, what: str, value: str, by: str, span: Span, exa
     return Diagnostic(
         "E309", f"`{operator}`: {what} must be divisible by {by}", Label(span, f"{what} is {value}{example}"), help="change one of the two"
     )
+
+
+def not_odd(name: str, value: str, span: Span, example: str) -> Diagnostic:
+    help = "choose odd sizes, such as 3 or 5: the window lies around its middle"
+    return Diagnostic("E305", f"`{name}` must be odd", Label(span, f"it is {value}{example}"), help=help)
 
 
 def no_flow(span: Span) -> Diagnostic:
@@ -289,14 +303,15 @@ def undecided_constraint(span: Span) -> Diagnostic:
 
 
 def wrong_granularity(per: str, where: str, span: Span, known: Iterable[str]) -> Diagnostic:
-    return Diagnostic("E408", f"a decision of {where} cannot be `per {per}`", Label(span), help=near(per, known))
+    help = near(per, known) or "nothing smaller reads it: leave `per` out"
+    return Diagnostic("E408", f"a decision of {where} cannot be `per {per}`", Label(span), help=help)
 
 
 # E5xx: train and search --------------------------------------------------------------------------------------------
 
 
-def bad_setting(name: str, why: str, span: Span) -> Diagnostic:
-    return Diagnostic("E501", f"`{name}`: {why}", Label(span), help="see `hrdsl explain` for what it takes")
+def bad_setting(name: str, why: str, span: Span, example: str) -> Diagnostic:
+    return Diagnostic("E501", f"`{name}`: {why}", Label(span), help=f"for example `{name} = {example}`")
 
 
 def unknown_objective(name: str, span: Span, known: Iterable[str]) -> Diagnostic:

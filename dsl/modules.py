@@ -52,12 +52,13 @@ def load(path: Path) -> Module:
 
 def load_source(source: Source, root: Path | None = None) -> Module:
     """A text and everything it uses; `root` is the folder that its relative `use` may read."""
-    return _Loader(root).module(source, Path(source.name).stem, ())
+    return _Loader(root, Path(source.name).parent).module(source, Path(source.name).stem, ())
 
 
 class _Loader:
-    def __init__(self, root: Path | None) -> None:
+    def __init__(self, root: Path | None, folder: Path) -> None:
         self.root = root
+        self.folder = folder
         self.done: dict[tuple[str, ...], Module] = {}
 
     def module(self, source: Source, name: str, chain: tuple[tuple[str, ...], ...]) -> Module:
@@ -111,9 +112,11 @@ class _Loader:
             raise ArchError(errors.outside_root(".".join(use.path), use.span))
         return path
 
-    @staticmethod
-    def shown(key: tuple[str, ...], path: Path) -> str:
-        return "/".join(key) + ".arch" if key[0] == "std" else str(path)
+    def shown(self, key: tuple[str, ...], path: Path) -> str:
+        """The name of a module in messages: below the library, or beside the file that the user named."""
+        if key[0] == "std":
+            return "/".join(key) + ".arch"
+        return str(self.folder / path.relative_to(self.root)) if self.root and path.is_relative_to(self.root) else str(path)
 
 
 def _label(item: Use | Block) -> tuple[str, Span]:

@@ -121,7 +121,8 @@ def _value(name: str, option: Option, expr: Expr, found: list[Diagnostic]) -> An
     value = constant(expr)
     why = _fault(option, value)
     if why:
-        found.append(errors.bad_setting(name, why, expr.span))
+        example = str(option.default).lower() if isinstance(option.default, bool) else str(option.default)
+        found.append(errors.bad_setting(name, why, expr.span, example))
     return value
 
 

@@ -42,6 +42,7 @@ def write_front(searched: Searched, folder: Path) -> tuple[Network, ...]:
     """Every network of the front under `folder`, cheapest first, and the picture of the space."""
     names = [o.name for o in objectives_of(searched.run)]
     compiled = searched.compiled
+    folder.mkdir(parents=True, exist_ok=True)
     draw(dot(outline(compiled.graph)), folder / "space.svg")
     members = sorted(searched.front.members, key=lambda m: compiled.costs.one(m.genome)["macs"])
     return tuple(

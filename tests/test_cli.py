@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -122,6 +123,16 @@ def test_every_verb_has_help_and_json(verb: str, run: Run) -> None:
     assert out.startswith(f"usage: hrdsl {verb} ")
     assert "--json" in out
     assert VERBS[verb][1:] in " ".join(out.split())
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_page_names_every_option(verb: str, run: Run) -> None:
+    if not has(f"cli.{verb}"):
+        pytest.skip(f"no {verb} yet")
+    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    options = set(re.findall(r"(?<![\w-])--[a-z]+", run(verb, "--help")[1])) - {"--help"}
+    assert f"| `{verb}" in page
+    assert sorted(o for o in options if o not in page) == []
 
 
 @pytest.mark.parametrize(
@@ -504,8 +515,6 @@ def test_explain_did_you_mean(run: Run) -> None:
 
 
 def test_every_code_is_explained() -> None:
-    import re
-
     source = Path(errors.__file__).read_text(encoding="utf-8")
     assert sorted(set(re.findall(r'"([EW]\d{3})"', source))) == sorted(CODES)
 
@@ -730,8 +739,6 @@ def test_parts_of_an_architecture() -> None:
 
 
 def test_paint_keeps_the_text() -> None:
-    import re
-
     text = "error[E1]: x\n --> a:1:1\n1 | abc -- d\n  | ^^ here\n  |     -- there"
     painted = paint(text)
     assert painted.count("\x1b[") == 6

@@ -87,7 +87,7 @@ def test_sampling_is_uniform(name: str) -> None:
 @every
 def test_what_is_made_is_feasible(name: str) -> None:
     decisions, rng = compiled(name).decisions, np.random.default_rng(3)
-    random = np.stack([rng.integers(0, n, 50) for n in decisions.cardinalities], axis=1)
+    random = rng.integers(0, decisions.cardinalities, (50, len(decisions.cardinalities)))
     ends = np.array([decisions.largest(), decisions.smallest()])
     for rows in (decisions.sample(rng, 50), decisions.repair(random, rng), ends):
         assert decisions.feasible(rows).all()
@@ -107,7 +107,7 @@ def test_ends_are_the_ends(name: str) -> None:
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
 def test_examples(path) -> None:  # type: ignore[no-untyped-def]
     decisions, rng = compile_example(path).decisions, np.random.default_rng(5)
-    random = np.stack([rng.integers(0, n, 50) for n in decisions.cardinalities], axis=1)
+    random = rng.integers(0, decisions.cardinalities, (50, len(decisions.cardinalities)))
     for rows in (decisions.sample(rng, 50), decisions.repair(random, rng), np.array([decisions.largest(), decisions.smallest()])):
         assert decisions.feasible(rows).all()
         assert (decisions.canonical(rows) == rows).all()

@@ -1,4 +1,4 @@
-"""Every form of an architecture computes the same numbers: plan, modules over the store, supernet, extracted, source."""
+"""Every form of an architecture computes the same numbers: plan, over the store, supernet, extracted, source."""
 
 import random
 import time
@@ -173,11 +173,15 @@ def seeded(network: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 
 def calibrated(case: Case, genes: tuple[int, ...]) -> Plan:
     plan = case.planner(genes)
-    plan.reset_statistics()
-    with torch.no_grad():
-        plan(case.x, "calibrate")
-        plan(case.x * 0.5 + 1, "calibrate")
+    gather(plan, case.x)
     return plan
+
+
+@torch.no_grad()
+def gather(plan: Plan, x: Tensor) -> None:
+    plan.reset_statistics()
+    plan(x, "calibrate")
+    plan(x * 0.5 + 1, "calibrate")
 
 
 def test_forms_agree_with_batch_statistics(case: Case) -> None:
@@ -206,9 +210,7 @@ def test_forms_agree_with_stored_statistics(case: Case) -> None:
         assert torch.equal(fx.symbolic_trace(own)(case.x), expected)
         whole.set_architecture(genes)
         whole.set_mode("stored")
-        with torch.no_grad():
-            whole.plan(case.x, "calibrate")
-            whole.plan(case.x * 0.5 + 1, "calibrate")
+        gather(whole.plan, case.x)
         assert torch.equal(whole(case.x), expected)
 
 
@@ -248,17 +250,12 @@ def test_gradients_land_in_the_slices(case: Case) -> None:
         seeded(own, case.x).square().mean().backward()
         expected = spread(case, genes, own)
         torch.testing.assert_close(case.store.gradient, expected, rtol=0, atol=float(1e-6 * expected.abs().max()))
-        assert not case.store.gradient[expected == 0].any() or near_zero(case.store.gradient, expected)
         assert untouched(case, genes)
         plan.zero_grad()
         assert not case.store.gradient.any()
         seeded(over_store(case.graph, case.store, genes), case.x).square().mean().backward()
         torch.testing.assert_close(case.store.gradient, expected, rtol=0, atol=float(1e-6 * expected.abs().max()))
         plan.zero_grad()
-
-
-def near_zero(gradient: Tensor, expected: Tensor) -> bool:
-    return bool(gradient[expected == 0].abs().max() <= 1e-6 * expected.abs().max())
 
 
 def spread(case: Case, genes: tuple[int, ...], own: fx.GraphModule) -> Tensor:

@@ -23,10 +23,18 @@ def positive(site: Site, operator: str, name: str, value: Value) -> None:
     """A whole number that is at least 1."""
 
     def fault(example: str) -> ArchError:
-        return ArchError(errors.out_of_range(f"{operator}: {name}", f"{value}{example}", "a whole number of at least 1", site.span))
+        return ArchError(
+            errors.out_of_range(f"{operator}: {name}", f"{text(value)}{example}", "a whole number of at least 1", site.span)
+        )
 
-    site.check(apply("whole", value), fault)
+    site.check(apply("whole", value), lambda e: ArchError(errors.not_whole(f"{operator}: {name}", text(value), site.span, e)))
     site.check(apply(">=", value, 1), fault)
+
+
+def odd(site: Site, operator: str, name: str, value: Value) -> None:
+    """An odd number: the size of a window around a middle."""
+    fact = apply("==", apply("%", value, 2), 1)
+    site.check(fact, lambda example: ArchError(errors.not_odd(f"{operator}: {name}", text(value), site.span, example)))
 
 
 def divides(site: Site, operator: str, what: str, value: Value, by: Value) -> None:
@@ -75,9 +83,7 @@ def same_width(site: Site, one: Shape, two: Shape) -> None:
     together(site, one, two, (apply("==", one.width, two.width),), fault)
 
 
-def together(
-    site: Site, one: Shape, two: Shape, facts: Iterable[Value], fault: Callable[[str], Diagnostic]
-) -> None:
+def together(site: Site, one: Shape, two: Shape, facts: Iterable[Value], fault: Callable[[str], Diagnostic]) -> None:
     """The facts hold wherever both flows are present."""
     apart = negate(both(one.present, two.present))
     for fact in facts:

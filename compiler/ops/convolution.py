@@ -7,7 +7,7 @@ from ..axis import Axis, Centre, fixed, largest, prefix
 from ..operator import Ask, Call, In, Operator, Par, Site, Step, Weight
 from ..shape import Shape
 from ..sym import Value, apply
-from .common import divides, further, positive, reduced, want
+from .common import divides, further, odd, positive, reduced, want
 
 
 def _kernel(size: Value) -> Axis:
@@ -36,7 +36,7 @@ class Conv(Operator):
         want(site, "conv", x[0], "map")
         for name in ("kernel", "width", "stride", "groups", "dilation"):
             positive(site, "conv", name, getattr(self, name))
-        divides(site, "conv", "kernel + 1", apply("+", self.kernel, 1), 2)
+        odd(site, "conv", "kernel", self.kernel)
         divides(site, "conv", "input width", x[0].width, self.groups)
         divides(site, "conv", "width", self.width, self.groups)
         extent = tuple(reduced(e, self.stride) for e in x[0].extent)
@@ -75,7 +75,7 @@ class Depthwise(Operator):
         want(site, "depthwise", x[0], "map")
         for name in ("kernel", "stride", "dilation"):
             positive(site, "depthwise", name, getattr(self, name))
-        divides(site, "depthwise", "kernel + 1", apply("+", self.kernel, 1), 2)
+        odd(site, "depthwise", "kernel", self.kernel)
         extent = tuple(reduced(e, self.stride) for e in x[0].extent)
         return Shape("map", x[0].channels, extent, further(x[0].stride, self.stride))
 

@@ -59,4 +59,8 @@ class LayerNorm(Operator):
         if y.form != "map":
             return (Call("torch.nn.functional.layer_norm", (In(0), *rest)),)
         last = Call("torch.permute", (In(0), (0, 2, 3, 1)))
-        return last, Call("torch.nn.functional.layer_norm", (Out(0), *rest)), Call("torch.permute", (Out(1), (0, 3, 1, 2)))
+        return (
+            last,
+            Call("torch.nn.functional.layer_norm", (Out(0), *rest)),
+            Call("torch.permute", (Out(1), (0, 3, 1, 2))),
+        )

@@ -1,0 +1,277 @@
+"""Pictures: what an outline says, its DOT text against golden files, and drawing with and without a renderer."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hrdsl.compiler import draw as drawing
+from hrdsl.compiler.api import compile_file
+from hrdsl.compiler.draw import colours, dot, draw
+from hrdsl.compiler.graph import Graph
+from hrdsl.compiler.outline import Outline, outline
+
+ROOT = Path(__file__).parents[1]
+GOLDEN = Path(__file__).parent / "golden" / "draw"
+TINY = ROOT / "examples" / "tiny.arch"
+ONE = {"coarse.width": "32", "s2.times": "2", "s2.fine.light_attention.heads": "2", "s2.fine.cell": "light_attention"}
+LARGEST = {
+    "coarse.width": "48",
+    "s2.times": "3",
+    "s2.fine.cell": "light_attention",
+    "s2.coarse.cell": "light_attention",
+}
+GATED = """hrdsl 1
+
+use std.blocks
+use std.fusion
+
+space gated() {
+  input = [3, 32, 32]
+  stem = blocks.conv_bn_relu(3, stride = 2, width = 8) -> blocks.conv_bn_relu(3, width = 8)
+  branch a at 1/2 { width = 8 }
+  branch b at 1/4 { width in 8..16 }
+  branch c at 1/8 { width = 24 }
+  stage s1 on a { cell = blocks.inverted_residual(kernel in {3, 5}) }
+  stage s2 on a, b, c { cell = blocks.residual fuse = fusion.gated_exchange }
+  stage s3 on a, b {
+    cell = blocks.residual
+    fuse = fusion.exchange
+  }
+  head = fusion.concat_up -> conv(1, width = 4)
+}
+""".replace("{ cell = blocks.residual fuse", "{\n    cell = blocks.residual\n    fuse").replace(
+    "exchange }", "exchange\n  }"
+)
+PLAIN = """hrdsl 1
+
+space plain() {
+  input = [3, 32, 32]
+  stem = conv(3, 8, stride = 2) -> relu
+  head = conv(1, width = 4)
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def tiny() -> Graph:
+    return compile_file(TINY).graph
+
+
+@pytest.fixture
+def gated(tmp_path: Path) -> Graph:
+    return compiled(tmp_path, GATED)
+
+
+def compiled(folder: Path, text: str) -> Graph:
+    (folder / "a.arch").write_text(text)
+    return compile_file(folder / "a.arch").graph
+
+
+def genes_of(graph: Graph, chosen: dict[str, str] | None) -> list[int] | None:
+    """An architecture by its choices; the first value of all others."""
+    return None if chosen is None else [d.labels.index(chosen.get(d.path, d.labels[0])) for d in graph.decisions]
+
+
+def find(picture: Outline, key: str) -> str:
+    """A box in one line."""
+    box = next(b for b in picture.boxes if b.key == key)
+    options = " | ".join(" ".join((o.name, *map(str, o.settings))) for o in box.options)
+    return "; ".join(filter(None, (options, *map(str, box.settings), box.size, box.note)))
+
+
+# outlines
+
+
+def test_a_space_shows_every_choice(tiny: Graph) -> None:
+    picture = outline(tiny)
+    assert picture.title == "space tiny"
+    assert picture.decisions == 6
+    assert [(t.name, t.place, str(t.width)) for t in picture.lanes] == [
+        ("fine", "1/2", "width = 16"),
+        ("coarse", "1/4", "width in {24, 32, 48}"),
+    ]
+    assert find(picture, "s2.coarse[1]") == "residual | light_attention heads in {1, 2}; 24|32|48 @ 1/4"
+    assert find(picture, "s2.fine[2]") == "residual | light_attention heads in {1, 2}; 16 @ 1/2; times >= 2"
+    assert find(picture, "s2.fine[3]").endswith("times = 3")
+    assert find(picture, "stem") == "conv_bn_relu; 16 @ 1/2"
+    assert find(picture, "input") == "input; 3 x 64 x 64"
+
+
+def test_an_architecture_shows_what_it_has(tiny: Graph) -> None:
+    picture = outline(tiny, genes_of(tiny, ONE))
+    assert picture.decisions == 0
+    assert not any(b.open or b.note for b in picture.boxes)
+    assert [b.key for b in picture.boxes if b.role == "slot"] == [
+        "s1.fine[1]",
+        "s2.fine[1]",
+        "s2.fine[2]",
+        "s2.coarse[1]",
+        "s2.coarse[2]",
+    ]
+    assert find(picture, "s2.fine[2]") == "light_attention heads = 2; 16 @ 1/2"
+    assert find(picture, "s2.coarse[1]") == "residual; 32 @ 1/4"
+    assert str(picture.lanes[1].width) == "width = 32"
+    assert ("s2.fine[2]", "s2.coarse.fuse", "down 2") in {(k.source, k.target, k.does) for k in picture.links}
+
+
+def test_gates_belong_to_links(gated: Graph) -> None:
+    links = {(k.source, k.target): k for k in outline(gated).links}
+    searched = {ends for ends, k in links.items() if k.gates}
+    lanes = ("a", "b", "c")
+    assert searched == {(f"s2.{i}[1]", f"s2.{j}.fuse") for i in lanes for j in lanes if i != j}
+    link = links["s2.a[1]", "s2.c.fuse"]
+    assert (link.does, [str(s) for s in link.gates]) == ("down 4", ["open in {true, false}"])
+    assert find(outline(gated), "s2.c.fuse") == "gated_exchange; 24 @ 1/8"
+    assert find(outline(gated), "s1.a[1]") == "inverted_residual kernel in {3, 5}; 8 @ 1/2"
+
+
+def test_a_closed_gate_is_not_drawn(gated: Graph) -> None:
+    genes = [len(d) - 1 for d in gated.decisions]
+    assert not [
+        k for k in outline(gated, genes).links if k.target.startswith("s2") and k.target.endswith("fuse") and k.does
+    ]
+
+
+def test_where_all_may_be_missing_only_parts_are_optional(tmp_path: Path) -> None:
+    text = GATED.replace("fuse = fusion.exchange", "fuse in {fusion.exchange, none}")
+    picture = outline(compiled(tmp_path, text))
+    assert not any(b.note for b in picture.boxes if b.role in ("input", "stem", "head"))
+    assert not any(k.gates for k in picture.links if k.target in ("stem", "s1.a[1]"))
+
+
+def test_a_network_without_choices_is_all_closed(tmp_path: Path) -> None:
+    picture = outline(compiled(tmp_path, PLAIN))
+    assert picture.title == "network plain"
+    assert [b.key for b in picture.boxes] == ["input", "stem", "head"]
+    assert find(picture, "stem") == "conv -> relu; 8 @ 1/2"
+    assert [(k.source, k.target) for k in picture.links] == [("input", "stem"), ("stem", "head")]
+
+
+def test_long_domains_are_cut(gated: Graph) -> None:
+    assert str(outline(gated).lanes[1].width) == "width in {8, 9, ..., 16}"
+
+
+# DOT
+
+
+@pytest.mark.parametrize(("name", "chosen"), [("tiny.space", None), ("tiny.one", ONE)])
+def test_dot_is_as_it_was(
+    tiny: Graph, name: str, chosen: dict[str, str] | None, golden: Callable[[Path, str], None]
+) -> None:
+    golden(GOLDEN / f"{name}.dot", dot(outline(tiny, genes_of(tiny, chosen))))
+
+
+def test_gated_dot_is_as_it_was(gated: Graph, golden: Callable[[Path, str], None]) -> None:
+    golden(GOLDEN / "gated.space.dot", dot(outline(gated)))
+
+
+@pytest.mark.parametrize("chosen", [None, ONE, {}, LARGEST])
+def test_every_lane_and_every_box_is_drawn(tiny: Graph, chosen: dict[str, str] | None) -> None:
+    picture = outline(tiny, genes_of(tiny, chosen))
+    text = dot(picture)
+    for track in picture.lanes:
+        assert f'"branch {track.name}" [' in text
+    for box in picture.boxes:
+        assert f'"{box.key}" [' in text
+    for link in picture.links:
+        assert f'"{link.source}" -> ' in text and f' -> "{link.target}"' in text
+
+
+def test_nothing_but_points_is_hidden() -> None:
+    picture = outline(compile_file(ROOT / "examples" / "single_branch.arch").graph)
+    hidden = [line for line in dot(picture).splitlines() if "invis" in line and "->" not in line]
+    assert picture.lanes and picture.boxes
+    assert all('shape="point"' in line for line in hidden)
+
+
+def test_links_that_skip_columns_stay_in_their_lane(gated: Graph) -> None:
+    text = dot(outline(gated))
+    ways = re.findall(r'^  "(s2\.c\.fuse|c \d+)" -> "(c \d+|head)" (?!\[style="invis")', text, re.MULTILINE)
+    assert ways[0][0] == "s2.c.fuse" and ways[-1][1] == "head"
+    assert [a for a, _ in ways[1:]] == [b for _, b in ways[:-1]]
+
+
+def test_the_legend_names_what_is_drawn(tiny: Graph) -> None:
+    def keys(chosen: dict[str, str] | None) -> set[str]:
+        first = dot(outline(tiny, genes_of(tiny, chosen))).splitlines()[1]
+        return set(re.findall(r'<TD STYLE="rounded" BGCOLOR="#\w+"><FONT[^>]*>(\w+)</FONT>', first))
+
+    assert keys(None) == {"grow", "light_attention", "residual"}
+    assert keys({}) == {"grow", "residual"}
+
+
+def test_a_name_keeps_its_colour(tiny: Graph) -> None:
+    names = ["residual", "bottleneck", "inverted_residual", "separable", "light_attention", "grow", "conv_bn_relu"]
+    together = colours(names)
+    assert len(set(together.values())) == len(names)
+    assert all(colours([n])[n] == together[n] for n in names)
+    assert outline(tiny, (0,) * 6).cells == outline(tiny).cells
+
+
+def test_names_are_escaped() -> None:
+    assert drawing.quote('a"b\\') == '"a\\"b\\\\"'
+    assert "&lt;3&gt;" in drawing.font("<3>", 10)
+
+
+def test_dot_does_not_depend_on_hashes() -> None:
+    script = f"""
+from hrdsl.compiler.api import compile_file
+from hrdsl.compiler.draw import dot
+from hrdsl.compiler.outline import outline
+print(dot(outline(compile_file({str(TINY)!r}).graph)))
+"""
+    paths = os.pathsep.join(filter(None, (str(ROOT / ".path"), os.environ.get("PYTHONPATH", ""))))
+    texts = set()
+    for seed in ("0", "1", "2"):
+        settings = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": paths}
+        texts.add(subprocess.run([sys.executable, "-c", script], env=settings, capture_output=True, check=True).stdout)
+    assert len(texts) == 1
+
+
+# pictures
+
+
+def without_renderers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(drawing, "find_spec", lambda name: None)
+
+
+def test_without_a_renderer_the_text_is_kept(tiny: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_renderers(monkeypatch)
+    done = draw(dot(outline(tiny)), tmp_path / "tiny.svg")
+    assert done.path == tmp_path / "tiny.dot"
+    assert "hrdsl[render]" in done.hint
+    assert done.path.read_text() == dot(outline(tiny))
+    assert [p.name for p in tmp_path.iterdir()] == ["tiny.dot"]
+
+
+def test_a_failing_renderer_is_survived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    failing = [[sys.executable, "-c", "import sys; sys.exit('no fonts')"], ["/nowhere/dot"]]
+    monkeypatch.setattr(drawing, "renderers", lambda form: iter(failing))
+    done = draw("digraph {}", tmp_path / "a.png")
+    assert done.path.suffix == ".dot"
+    assert "no fonts" in done.hint and "/nowhere/dot" in done.hint
+
+
+def test_the_suffix_says_what_is_written(tmp_path: Path) -> None:
+    assert draw("digraph {}", tmp_path / "a.dot") == drawing.Drawn(tmp_path / "a.dot")
+    assert ".svg, .png, .pdf" in draw("digraph {}", tmp_path / "a.gif").hint
+
+
+@pytest.mark.parametrize(("suffix", "start"), [(".svg", b"<?xml"), (".png", b"\x89PNG"), (".pdf", b"%PDF")])
+@pytest.mark.parametrize("place", [0, -1])
+def test_each_renderer_draws(
+    tiny: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, start: bytes, place: int
+) -> None:
+    commands = list(drawing.renderers(suffix[1:]))
+    if not commands:
+        pytest.skip("no renderer here")
+    monkeypatch.setattr(drawing, "renderers", lambda form: iter([commands[place]]))
+    done = draw(dot(outline(tiny)), tmp_path / f"tiny{suffix}")
+    assert done == drawing.Drawn(tmp_path / f"tiny{suffix}")
+    assert done.path.read_bytes().startswith(start)

@@ -1,0 +1,72 @@
+"""A found network is the same file with every `in` turned into `=`: it formats, compiles, counts 1 and costs the same."""
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hrdsl.compiler.api import Compiled
+from hrdsl.compiler.found import compile_text as compile_found
+from hrdsl.compiler.found import found_text
+from hrdsl.compiler.sym import at
+from hrdsl.dsl.diagnostic import Source
+from hrdsl.dsl.format import format_text
+
+from .spaces import EXAMPLES, SPACES, Reference, compile_example, compile_space
+
+every = pytest.mark.parametrize("case", [*SPACES, *EXAMPLES], ids=lambda c: c if isinstance(c, str) else f"examples/{c.stem}")
+
+
+@cache
+def compiled(case: str | Path) -> Compiled:
+    return compile_space(case) if isinstance(case, str) else compile_example(case)
+
+
+def architectures(space: Compiled) -> list[tuple[int, ...]]:
+    drawn = space.decisions.sample(np.random.default_rng(7), 12).tolist()
+    return [*dict.fromkeys([space.decisions.largest(), space.decisions.smallest(), *map(tuple, drawn)])]
+
+
+@every
+def test_found(case: str | Path) -> None:
+    space = compiled(case)
+    for genes in architectures(space):
+        text = found_text(space, genes, ("found by a test",))
+        assert format_text(Source("found.arch", text)) == text
+        assert "\nsearch " not in text
+        again = compile_found(text, space)
+        assert again.graph.decisions == ()
+        assert (again.decisions.count().value, again.decisions.count().exact) == (1, True)
+        assert again.costs.one(()) == space.costs.one(genes)
+
+
+@every
+def test_found_network_is_the_architecture(case: str | Path) -> None:
+    """The live operators are the same ones, with the same settings, in the same order."""
+    space = compiled(case)
+    for genes in architectures(space)[:4]:
+        again = compile_found(found_text(space, genes), space)
+        assert operators(again, ()) == operators(space, genes)
+
+
+def operators(space: Compiled, genes: tuple[int, ...]) -> list[tuple[str, str, tuple[int, ...]]]:
+    """The live operators in order; a sum or concatenation of one flow is that flow."""
+    live, _ = Reference(space.graph).resolve(genes)
+    number: dict[int, int] = {}
+    out = []
+    for i, read in live.items():
+        node = space.graph.nodes[i]
+        if node.op.inputs is None and len(read) == 1:
+            number[i] = number[read[0]]
+            continue
+        number[i] = len(out)
+        settings = {k: at(v, genes) for k, v in node.op.settings().items()}
+        out.append((node.op.name, repr(settings), tuple(number[k] for k in read)))
+    return out
+
+
+def test_comments_stay() -> None:
+    text = found_text(compiled("dead"), compiled("dead").decisions.largest(), ("one", "two"))
+    assert "# one\n# two\n" in text
+    assert "## Decisions under a closed gate" in text
