@@ -240,7 +240,7 @@ CODES: dict[str, Code] = {
     ),
     "E305": Code(
         "a value out of range",
-        "The operator or setting takes a smaller range of values.",
+        "The operator or setting takes a smaller range of values: kernels are odd, widths at least 1.",
         "cell",
         "out = x -> conv(3, width = 0)",
         "out = x -> conv(3, width = 8)",
@@ -269,10 +269,10 @@ CODES: dict[str, Code] = {
     ),
     "E309": Code(
         "not divisible",
-        "Groups divide widths, heads divide channels; kernels are odd.",
+        "Groups divide widths, heads divide channels.",
         "cell",
-        "out = x -> conv(4, width = 8)",
-        "out = x -> conv(5, width = 8)",
+        "out = x -> conv(1, width = 9) -> conv(3, width = 9, groups = 2)",
+        "out = x -> conv(1, width = 9) -> conv(3, width = 9, groups = 3)",
     ),
     "E310": Code(
         "nothing flows here",
@@ -384,7 +384,7 @@ CODES: dict[str, Code] = {
     ),
     "E502": Code(
         "unknown objective",
-        "A goal is a cost (`macs`, `parameters`, `peak_activation_bytes`, `latency`) or a metric (`miou`, `accuracy`).",
+        "A goal is a cost (`macs`, `parameters`, `peak_activation_bytes`) or a metric (`miou`).",
         "search",
         "minimize flops",
         "minimize macs",

@@ -45,6 +45,7 @@ def run(args: Namespace) -> int:
     found = search.searched(sought, search.command(sought))
     networks = found.pop("found")
     if not networks:
+        show(args, found, search.lines(networks, Path(found["report"])))
         return 1
     if not args.json:
         for line in search.lines(networks, Path(found["report"])):

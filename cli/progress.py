@@ -23,6 +23,7 @@ class Meter:
         self.last = 0.0
         self.begun = time.monotonic()
         self.first: int | None = None
+        self.measured = 0
 
     def line(self, text: str, final: bool = False) -> None:
         """One line; dropped if the last one was a moment ago, unless it is the final one of its kind."""
@@ -48,11 +49,12 @@ class Meter:
 
     def evaluated(self, count: int) -> None:
         """A candidate measured within a generation."""
+        self.measured = count
         self.line(f"evaluated {count} in this run  {time.monotonic() - self.begun:.0f} s")
 
     def generation(self, state: "Generation") -> None:
         """A finished generation: its front, its hypervolume, the time left."""
-        left = eta(state.seconds, state.evaluated, state.total - state.evaluated)
+        left = eta(state.seconds, self.measured, state.total - state.evaluated)
         volume = f"  hypervolume {state.hypervolume:.4g}" if state.hypervolume is not None else ""
         best = (
             "  best " + " / ".join(f"{v:.3f}" if v < 10 else f"{v:,.0f}" for v in state.front[0].values)

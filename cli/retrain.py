@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from .common import UsageError, add_file, add_space, compiled, show, whole
 from .progress import Meter
-from .running import add_running, device
+from .running import add_running, device, one_line
 
 if TYPE_CHECKING:
     from .common import Verbs
@@ -45,11 +45,13 @@ def retrained(args: Namespace) -> dict[str, Any]:
     from ..runtime.evaluate import network_miou
     from ..runtime.files import write
     from ..runtime.results import network_of, save_weights
-    from ..runtime.task import examples
+    from ..runtime.task import check, examples
     from ..runtime.train import train_network
 
     space, where = compiled(args), device(args)
     block = space.run("train", args.train)
+    if args.train is not None and block is None:
+        raise UsageError(f"space `{space.space.name}` has no `train` block `{args.train}`")
     given = {k: getattr(args, k) for k in ("steps", "batch", "seed") if getattr(args, k) is not None}
     settings = {**(block.settings if block else defaults("train")), **given}
     try:
@@ -57,9 +59,11 @@ def retrained(args: Namespace) -> dict[str, Any]:
     except ValueError as fault:
         raise UsageError(str(fault)) from None
     size = space.graph.input.extent[0]
-    data = examples(settings["data"], "train", settings["images"], size, where, args.cache)
-    train_network(network, settings, data, where, Meter(args.quiet).training)
-    test = examples(settings["data"], "test", TEST, size, where, args.cache)
+    with one_line():
+        check(space.graph, settings["data"])
+        data = examples(settings["data"], "train", settings["images"], size, where, args.cache)
+        train_network(network, settings, data, where, Meter(args.quiet).training)
+        test = examples(settings["data"], "test", TEST, size, where, args.cache)
     miou, name = network_miou(network, test), args.file.stem
     costs = space.costs.one((0,) * len(space.graph.decisions))
     path = save_weights(args.out / f"{name}.safetensors", network.state_dict(), {"name": name, "miou": f"{miou:.4f}"})

@@ -6,9 +6,9 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .common import UsageError, add_file, add_space, compiled, print_line, show, table, whole
+from .common import add_file, add_space, compiled, print_line, show, table, whole
 from .progress import Meter
-from .running import add_running, device
+from .running import add_running, device, one_line
 
 if TYPE_CHECKING:
     from ..runtime.results import Network
@@ -51,15 +51,12 @@ def searched(args: Namespace, reproduce: str) -> dict[str, Any]:
     from ..runtime.device import describe
     from ..runtime.report import write_report
     from ..runtime.results import as_json, write_front
-    from ..runtime.search.study import StudyError
     from ..runtime.searching import Listener, search
 
     space, meter, where = compiled(args), Meter(args.quiet), device(args)
     listen = Listener(meter.training, meter.generation, meter.evaluated)
-    try:
+    with one_line():
         done = search(space, args.study, where, listen, args.seed, (args.train, args.search), args.cache)
-    except StudyError as fault:
-        raise UsageError(str(fault)) from None
     networks = write_front(done, args.study / "front")
     report = write_report(done, networks, args.study / "front", reproduce, describe(where))
     return {

@@ -8,7 +8,7 @@ from ..dsl import errors
 from ..dsl.diagnostic import ArchError
 from .common import add_file, add_space, compiled, show
 from .progress import Meter
-from .running import add_running, device
+from .running import add_running, device, one_line
 
 if TYPE_CHECKING:
     from .common import Verbs
@@ -37,7 +37,8 @@ def run(args: Namespace) -> int:
             )
         )
     meter = Meter(args.quiet)
-    trainer = supernet(space, block, device(args), args.study, Listener(training=meter.training), args.cache)
+    with one_line():
+        trainer = supernet(space, block, device(args), args.study, Listener(training=meter.training), args.cache)
     path = args.study / "supernet.ckpt"
     data = {
         "path": str(path),

@@ -80,7 +80,8 @@ class Chosen:
     options: tuple["Axis", ...]
 
     def runs(self, genes: Sequence[int]) -> Runs:
-        return self.options[at(self.select, genes)].runs(genes)
+        chosen: Axis = self.options[at(self.select, genes)]
+        return chosen.runs(genes)
 
     @property
     def size(self) -> Value:

@@ -13,6 +13,7 @@ import numpy as np
 
 from .graph import Graph, Node, Switch
 from .liveness import liveness
+from .shape import Shape
 from .sym import Apply, Decision, Table, Value, apply, both, conjuncts, merge, size
 from .vector import Array, Evaluation, Genes
 
@@ -42,7 +43,7 @@ def terms(graph: Graph) -> list[Term]:
     return out
 
 
-def shapes(graph: Graph, node: Node) -> tuple[object, ...]:  # type: ignore[type-arg]
+def shapes(graph: Graph, node: Node) -> tuple[Shape, ...]:
     """The shapes of a node's inputs."""
     return tuple(graph.nodes[i].shape for i in node.inputs if i is not None)
 

@@ -64,8 +64,8 @@ class Decisions:
         found: dict[str, Array] = {}
 
         def metric(name: str) -> Array:
-            if not found:
-                found.update(self.costs(genes))
+            if name not in found:
+                found.update(self.costs(genes, peak=name == "peak_activation_bytes"))
             return found[name]
 
         return Evaluation(genes, metric)

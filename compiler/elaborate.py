@@ -13,7 +13,7 @@ from .axis import Axis, Chosen, fixed, largest
 from .evaluate import WIDEST, Evaluator
 from .graph import Constraint, Graph, Lane, Node, Source, Switch
 from .operator import Operator, signature
-from .scope import Decisions, Path, Scope, said
+from .scope import Decisions, Entry, Path, Scope, said
 from .shape import Shape
 from .sym import Value, apply, both, deps, either, implied, is_sym, is_truth
 from .values import Alternatives, Cell, Flow, Operation, Pipeline, Place, Repeat, is_callable, kind_of
@@ -100,7 +100,7 @@ class _Elaborator:
             if p.name in self.settings:
                 self.root.values[p.name] = self.settings[p.name]
             elif p.default is None:
-                raise ArchError(errors.missing_argument(p.name, self.space.name, p.span))
+                raise ArchError(errors.missing_parameter(p.name, self.space.name, p.span))
             else:
                 self.root.values[p.name] = self.evaluator.value(p.default, self.root, ())
         for entry in self.space.overrides:
@@ -125,7 +125,8 @@ class _Elaborator:
         size = self.evaluator.lookup("input", self.root, entry.span)
         whole = isinstance(size, tuple) and len(size) == 3 and all(isinstance(n, int) and not isinstance(n, bool) for n in size)
         if not whole or not all(1 <= n <= WIDEST for n in size):
-            raise ArchError(errors.wrong_kind("not that", "a size `[channels, height, width]`", said(entry)))
+            got = f"a list of {len(size)}" if isinstance(size, tuple) and len(size) != 3 else kind_of(size)
+            raise ArchError(errors.wrong_kind(got, "a size `[channels, height, width]`", said(entry)))
         image = self.add(("input",), Source(), (), Shape("map", fixed(size[0]), size[1:], 1), entry.span)
         if "stem" not in self.space.entries:
             return image
@@ -182,10 +183,10 @@ class _Elaborator:
         return self.placed(self.require_flow(flow, stage.span), name, stage.span)
 
     def grow(self, source: Flow, target: Place, base: Path, scope: Scope, span: Span) -> Any:
-        from ..dsl.modules import STD, load
+        from ..dsl.modules import library
 
-        library = load(STD / "fusion.arch")
-        return self.flow(Cell(library.cells["grow"], library, {"to": target}), source, base, scope, span)
+        fusion = library("fusion")
+        return self.flow(Cell(fusion.cells["grow"], fusion, {"to": target}), source, base, scope, span)
 
     def static(self, value: Value, span: Span) -> Any:
         if is_sym(value):
@@ -280,8 +281,10 @@ class _Elaborator:
         """`in` lines that nothing reads."""
         read = {c.span for c in self.decisions.choices}
         found = []
-        entries = [(b.name, e) for b in (*self.space.branches, *self.space.stages) for e in b.entries.values()]
-        for owner, entry in (*entries, *(("", e) for e in self.space.entries.values())):
+        places: list[tuple[str, Mapping[str, Entry]]] = [("", self.space.entries)]
+        places += [(b.name, b.entries) for b in self.space.branches]
+        places += [(s.name, s.entries) for s in self.space.stages]
+        for owner, entry in ((owner, entry) for owner, entries in places for entry in entries.values()):
             if isinstance(entry, Vary) and entry.span not in read:
                 found.append(errors.never_read(f"{owner}.{entry.target}".lstrip("."), entry.span))
         return found
@@ -417,7 +420,7 @@ class _Elaborator:
         kept = tuple(f for f in flows if f is not None)
         wrong = next((f for f in kept if not isinstance(f, Flow)), None)
         if wrong is not None:
-            raise ArchError(errors.not_an_operation("+" if kind == "sum" else "*", *map(kind_of, flows), span))
+            raise ArchError(errors.not_an_operation("+" if kind == "sum" else "*", kind_of(flows[0]), kind_of(flows[1]), span))
         if len(kept) < 2 and kind == "sum":
             return kept[0] if kept else None
         flows = (kept,) if kind == "sum" else kept
@@ -436,8 +439,10 @@ class _Elaborator:
         elif len(given) != kind.inputs or any(not isinstance(f, Flow) for f in given):
             if any(f is None for f in given) or x is None:
                 return None
-            got = "a list" if any(isinstance(f, tuple) for f in given) else f"{len(given)}"
-            raise ArchError(errors.wrong_form(kind.name, got, f"{kind.inputs} flow{'s' if kind.inputs != 1 else ''}", span))
+            lists = [f for f in given if isinstance(f, tuple)]
+            got = f"a list of {len(lists[0])}" if lists else f"{len(given)}"
+            help = "join the list first: `concat -> ...`, `sum -> ...`, or take one of it: `x[0]`" if lists else ""
+            raise ArchError(errors.wrong_form(kind.name, got, f"{kind.inputs} flow{'s' if kind.inputs != 1 else ''}", span, help))
         wrong = next((f for f in given if not isinstance(f, Flow)), None)
         if wrong is not None:
             raise ArchError(errors.wrong_kind(kind_of(wrong), "a flow", span))
@@ -460,7 +465,7 @@ class _Elaborator:
                     raise ArchError(errors.missing_argument(f.name, operation.label, span))
             else:
                 value = f.default
-            out[f.name] = self.setting(operation.label, f.name, f.kind, value, span)
+            out[f.name] = self.setting(operation.label, f.name, f.kind, value, operation.places.get(f.name, span))
         return out
 
     @staticmethod

@@ -5,7 +5,7 @@ from fractions import Fraction
 from typing import Any, Protocol
 
 from ..dsl import errors
-from ..dsl.diagnostic import ArchError, Span
+from ..dsl.diagnostic import ArchError, Diagnostic, Span
 from ..dsl.model import COSTS
 from ..dsl.syntax import (
     Attribute,
@@ -30,7 +30,20 @@ from ..dsl.syntax import (
 from .operator import Operator, signature
 from .scope import Decisions, Entry, Path, Scope, owner_of, said
 from .sym import Metric, Table, Value, apply, both, chosen, deps, is_sym, is_truth, negate, plain, variable
-from .values import Alternatives, Cell, Flow, Function, Namespace, Operation, Pipeline, Place, Quantity, Repeat, is_callable, kind_of
+from .values import (
+    Alternatives,
+    Cell,
+    Flow,
+    Function,
+    Namespace,
+    Operation,
+    Pipeline,
+    Place,
+    Quantity,
+    Repeat,
+    is_callable,
+    kind_of,
+)
 
 WIDEST = 10_000
 """No domain, list or repetition is longer."""
@@ -118,8 +131,7 @@ class Evaluator:
             return values[0]
         numbers = [isinstance(v, int | Fraction | str) for v in values]
         if not all(numbers) and not all(v is None or is_callable(v) for v in values):
-            wrong = next(v for v, ok in zip(values, numbers, strict=True) if not ok)
-            raise ArchError(errors.wrong_kind(kind_of(wrong), "a number or a cell", entry.domain.span))
+            raise ArchError(_mixed(values, entry.domain))
         decision = self.decisions.get(owner.path, name, values, labels, entry)
         return variable(decision) if all(numbers) else Alternatives(chosen(decision), values, labels)
 
@@ -265,21 +277,23 @@ class Evaluator:
             return _compare_labels(expr, left, right)
         if operator in ("==", "!=") and (isinstance(left, str) or isinstance(right, str)):
             return apply(operator, left, right)
-        left, right = _same_unit(expr, left, right)
+        unit = _common_unit(expr, left, right)
+        left, right = _bare(left), _bare(right)
         if operator in ("/", "//", "%") and right == 0:
             raise ArchError(errors.divided_by_zero(expr.right.span))
-        return apply(operator, _number(left, expr.left), _number(right, expr.right))
+        value = apply(operator, _number(left, expr.left), _number(right, expr.right))
+        return Quantity(Fraction(value), unit) if unit and isinstance(value, int | Fraction) and not isinstance(value, bool) else value
 
     def _if(self, expr: If, use: Scope, base: Path) -> Any:
         condition = _truth(self.value(expr.condition, use, base), expr.condition)
         if isinstance(condition, bool):
-            return self.value(expr.then if condition else expr.otherwise, use, base)
+            return self.value(expr.then if condition else expr.otherwise, use, (*base, "yes" if condition else "no"))
         outer = self.builder.condition
         try:
             self.builder.condition = both(outer, condition)
-            then = self.value(expr.then, use, (*base, "then"))
+            then = self.value(expr.then, use, (*base, "yes"))
             self.builder.condition = both(outer, negate(condition))
-            otherwise = self.value(expr.otherwise, use, (*base, "else"))
+            otherwise = self.value(expr.otherwise, use, (*base, "no"))
         finally:
             self.builder.condition = outer
         select = apply("select", condition, 1, 0)  # true is option 0
@@ -351,7 +365,8 @@ class Evaluator:
             raise ArchError(errors.too_many_arguments(operation.label, rest[len(fields)][1].span, len(fields)))
         settings = {f: v for f, (v, _) in zip(fields, rest, strict=False)}
         settings |= self._named(call, operation.label, tuple(fields), use, base, tuple(settings))
-        full = Operation(operation.kind, {**operation.settings, **settings}, flows)
+        places = {f: a.span for f, (_, a) in zip(fields, rest, strict=False)} | {str(g.target): said(g) for g in call.named}
+        full = Operation(operation.kind, {**operation.settings, **settings}, flows, {**operation.places, **places})
         wanted = operation.kind.inputs
         complete = bool(flows) if wanted is None else len(flows) == wanted
         return self.builder.flow(full, None, base, use, call.span) if complete else full
@@ -386,6 +401,16 @@ def _owner(use: Scope) -> Scope:
     return next(s for s in use.chain() if s.kind not in ("item", "site", "slot", "lane"))
 
 
+def _mixed(values: Sequence[Any], domain: Domain) -> Diagnostic:
+    """A domain that holds neither values alone nor cells alone: the first that differs from the first."""
+    cells = is_callable(values[0])
+    fits = [is_callable(v) or v is None if cells else isinstance(v, int | Fraction | str) for v in values]
+    wrong = fits.index(False)
+    span = domain.items[wrong].span if isinstance(domain, Members) else domain.span
+    want = "a cell" if cells else "a number" if wrong else "a number or a cell"
+    return errors.wrong_kind(kind_of(values[wrong]), want, span, f"give {want}: a domain holds either values or cells")
+
+
 def _name(expr: Attribute) -> Span:
     """The place of the name behind the dot."""
     return Span(expr.span.source, expr.span.stop - len(expr.name), expr.span.stop)
@@ -410,7 +435,7 @@ def _truth(value: Any, expr: Expr) -> Any:
 
 
 def _number(value: Any, expr: Expr) -> Any:
-    if (isinstance(value, int | Fraction) and not isinstance(value, bool)) or is_sym(value) or isinstance(value, Metric | bool):
+    if (isinstance(value, int | Fraction) and not isinstance(value, bool)) or is_sym(value) or isinstance(value, Metric):
         return value
     raise ArchError(errors.wrong_kind(kind_of(value), "a number", expr.span))
 
@@ -425,17 +450,19 @@ def _unit(value: Any) -> str | None:
     return ""
 
 
-def _same_unit(expr: Binary, left: Any, right: Any) -> tuple[Any, Any]:
-    """Both sides without their units, which must agree; a product or quotient with a plain number keeps its unit."""
-    one, two = _unit(left), _unit(right)
-    scaled = expr.operator in ("*", "/") and (not one or not two)
-    if one != two and not scaled and expr.operator not in ("and", "or"):
-        words = {"": "a plain number", "ms": "a time", "bytes": "a number of bytes"}
-        wrong, other = (expr.right, expr.left) if one or isinstance(left, Metric) else (expr.left, expr.right)
-        got, want = (two, one) if wrong is expr.right else (one, two)
-        raise ArchError(errors.wrong_unit(words[got or ""], words[want or ""], wrong.span, other.span))
-    bare = [plain(v.value) if isinstance(v, Quantity) else v for v in (left, right)]
-    return bare[0], bare[1]
+def _common_unit(expr: Binary, left: Any, right: Any) -> str:
+    """The unit of both sides, which must agree; a product or quotient with a plain number keeps the other's."""
+    one, two = _unit(left) or "", _unit(right) or ""
+    if one == two or (expr.operator in ("*", "/") and not (one and two)):
+        return one or two if expr.operator != "/" or not two else ""
+    words = {"": "a plain number", "ms": "a time", "bytes": "a number of bytes"}
+    wrong, other = (expr.right, expr.left) if one or isinstance(left, Metric) else (expr.left, expr.right)
+    got, want = (two, one) if wrong is expr.right else (one, two)
+    raise ArchError(errors.wrong_unit(words[got], words[want], wrong.span, other.span))
+
+
+def _bare(value: Any) -> Any:
+    return plain(value.value) if isinstance(value, Quantity) else value
 
 
 def _compare_labels(expr: Binary, left: Any, right: Any) -> Any:

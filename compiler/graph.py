@@ -137,7 +137,7 @@ def show(value: Value) -> str:
     from .sym import Apply, Table
 
     if isinstance(value, Table):
-        inside = ", ".join(map(str, value.values[:12])) + (", ..." if len(value.values) > 12 else "")
+        inside = ", ".join(map(show, value.values[:12])) + (", ..." if len(value.values) > 12 else "")
         return f"{{{' x '.join(d.path for d in value.deps)}: {inside}}}"
     if isinstance(value, Apply):
         return f"{value.function}({', '.join(map(show, value.args))})"

@@ -14,8 +14,20 @@ class Liveness:
     inputs: tuple[tuple[Value, ...], ...]
 
 
+_LATEST: list[tuple[Graph, Liveness]] = []
+"""The graph that was asked about last: passes, costs, activity and pictures all ask about the same one."""
+
+
 def liveness(graph: Graph) -> Liveness:
     """Backwards from the output: a node is live where some live node reads it and it is not `none`."""
+    known = next((found for one, found in _LATEST if one is graph), None)
+    if known is None:
+        known = _liveness(graph)
+        _LATEST[:] = [(graph, known)]
+    return known
+
+
+def _liveness(graph: Graph) -> Liveness:
     demand: list[Value] = [False] * len(graph.nodes)
     wanted: list[list[Value]] = [[] for _ in graph.nodes]
     wanted[graph.output].append(True)

@@ -7,9 +7,8 @@ No torch here: `lower` names functions by their dotted path.
 
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields
-from fractions import Fraction
 from functools import cache
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, cast
 
 from ..dsl.diagnostic import Span
 from .axis import Axis
@@ -127,15 +126,15 @@ class Field:
     default: Any = None
 
 
-@cache
 def signature(kind: type[Operator]) -> tuple[Field, ...]:
-    """What `.arch` may set, in order. `kind` of a field is `whole`, `number`, `flag`, `text` or `flow`."""
+    """What `.arch` may set, in order. `kind` of a field is `whole`, `number`, `flag` or `text`."""
+    return _signature(cast(Any, kind))
+
+
+@cache
+def _signature(kind: Any) -> tuple[Field, ...]:
     out = []
-    for f in fields(kind):  # type: ignore[arg-type]
+    for f in fields(kind):
         required = f.default is MISSING
         out.append(Field(f.name, str(f.metadata.get("kind", "whole")), required, None if required else f.default))
     return tuple(out)
-
-
-def exact(value: float | Fraction) -> float:
-    return float(value)

@@ -11,6 +11,7 @@ from functools import reduce
 from itertools import product
 from math import prod
 from typing import Any
+from zlib import crc32
 
 from ..dsl.diagnostic import Span
 
@@ -37,10 +38,13 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A cost of the whole network, as a constraint names it. `unit` is `""`, `bytes` or `ms`."""
+    """A cost of the whole network, as a constraint names it. `unit` is `""` or `bytes`."""
 
     name: str
     unit: str = ""
+
+    def __hash__(self) -> int:
+        return crc32(self.name.encode())
 
 
 class Table:
@@ -57,7 +61,7 @@ class Table:
             strides.append(step)
             step *= len(d)
         self.strides = tuple(reversed(strides))
-        self._hash = hash((tuple(d.index for d in deps), values))
+        self._hash = hash((tuple(d.index for d in deps), tuple(map(_stable, values))))
 
     def __hash__(self) -> int:
         return self._hash
@@ -81,7 +85,7 @@ class Apply:
         self.function = function
         self.args = args
         self.deps = merge(deps(a) for a in args)
-        self._hash = hash((function, args))
+        self._hash = hash((_stable(function), tuple(map(_stable, args))))
 
     def __hash__(self) -> int:
         return self._hash
@@ -110,6 +114,11 @@ def _divide(a: Any, b: Any) -> Any:
 def plain(value: Any) -> Any:
     """A fraction without a remainder is an int."""
     return int(value) if isinstance(value, Fraction) and value.denominator == 1 else value
+
+
+def _stable(value: Any) -> int:
+    """A hash that is the same in every process (texts are salted by Python)."""
+    return crc32(value.encode()) if isinstance(value, str) else hash(value)
 
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
@@ -251,7 +260,9 @@ def both(*conditions: Value) -> Value:
             if factor not in large:
                 large.append(factor)
             continue
-        joined = apply("and", table, factor)
+        if factor is True or factor == table:
+            continue
+        joined = factor if table is True else apply("and", table, factor)
         if isinstance(joined, Apply):
             large.append(table)
             table = factor

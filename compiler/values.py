@@ -51,6 +51,8 @@ class Operation:
     kind: type[Operator]
     settings: dict[str, Any]
     flows: tuple[Any, ...] = ()
+    places: dict[str, Span] = field(default_factory=dict, repr=False, compare=False)
+    """Where each setting was given."""
 
     @property
     def label(self) -> str:

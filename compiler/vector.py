@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .sym import FUNCTIONS as EXACT
 from .sym import Apply, Metric, Table, Value
 
 Genes = npt.NDArray[np.int16]
@@ -16,7 +17,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "+": np.add,
     "-": np.subtract,
     "*": np.multiply,
-    "/": lambda a, b: np.true_divide(a, b),
+    "/": np.frompyfunc(EXACT["/"], 2, 1),
     "//": np.floor_divide,
     "%": np.mod,
     "<": np.less,

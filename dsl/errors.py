@@ -141,6 +141,11 @@ def missing_argument(name: str, callee: str, span: Span) -> Diagnostic:
     )
 
 
+def missing_parameter(name: str, space: str, span: Span) -> Diagnostic:
+    help = f"give it a default, `{name} = 10`, or a value on the command line, `--set {name}=10`"
+    return Diagnostic("E209", f"`{space}` needs `{name}`", Label(span, "it has no default, and none is given"), help=help)
+
+
 def too_many_arguments(callee: str, span: Span, most: int) -> Diagnostic:
     return Diagnostic("E210", f"`{callee}` takes at most {most} arguments in order", Label(span, "one too many"), help="name the others")
 
@@ -208,12 +213,12 @@ def size_mismatch(what: str, first: str, second: str, used: Span, example: str) 
         "E307",
         f"these flows cannot be {what}: their sizes differ",
         Label(used, f"{first} and {second}{example}"),
-        help="bring them to one size with `resize(like = ...)` or a stride",
+        help="bring one to the size of the other: `x -> resize(other)`",
     )
 
 
-def wrong_form(operator: str, got: str, want: str, span: Span) -> Diagnostic:
-    return Diagnostic("E308", f"`{operator}` takes {want}", Label(span, f"this is {got}"), help=f"give it {want}")
+def wrong_form(operator: str, got: str, want: str, span: Span, help: str = "") -> Diagnostic:
+    return Diagnostic("E308", f"`{operator}` takes {want}", Label(span, f"this is {got}"), help=help or f"give it {want}")
 
 
 def not_divisible(operator: str, what: str, value: str, by: str, span: Span, example: str) -> Diagnostic:

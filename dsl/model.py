@@ -111,13 +111,14 @@ def _check_cell(cell: Block, found: list[Diagnostic]) -> None:
 
 def _space(block: Block, found: list[Diagnostic]) -> Space:
     entries, overrides = _entries(block.lines, "a space", SPACE_BLOCKS, found, require=True)
-    branches, stages = [], []
+    branches: list[Branch] = []
+    stages: list[Stage] = []
     for b in block.lines:
         if isinstance(b, Block) and b.kind == "branch":
             branches.append(_branch(b, found))
         elif isinstance(b, Block) and b.kind == "stage":
             stages.append(_stage(b, found))
-    _twice(((b.name, b.span) for b in (*branches, *stages)), found)
+    _twice((*((b.name, b.span) for b in branches), *((s.name, s.span) for s in stages)), found)
     known = {b.name for b in branches}
     for stage in stages:
         for name in stage.branches:
@@ -214,9 +215,9 @@ def _run(block: Block, spaces: list[str], found: list[Diagnostic]) -> Run | None
     return Run(block.kind, block.name or "", space.text, settings, tuple(o for o in objectives if o), requires, block.head)
 
 
-COSTS = {"macs": "", "parameters": "", "peak_activation_bytes": "bytes", "latency": "ms"}
+COSTS = {"macs": "", "parameters": "", "peak_activation_bytes": "bytes"}
 """Costs that a goal or a constraint may name, with their units."""
-METRICS = ("miou", "accuracy")
+METRICS = ("miou",)
 """What a task can measure; larger is better."""
 
 

@@ -1,11 +1,12 @@
 """Files and what they declare: `use` is resolved here. Nothing outside the file's own folder and the library is read."""
 
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
+from functools import cache
 from pathlib import Path
 
 from . import errors
 from .diagnostic import ArchError, Diagnostic, Source, Span
+from .packages import entry_points
 from .parser import parse
 from .syntax import Block, File, Use
 
@@ -55,6 +56,12 @@ def load_source(source: Source, root: Path | None = None) -> Module:
     return _Loader(root, Path(source.name).parent).module(source, Path(source.name).stem, ())
 
 
+@cache
+def library(name: str) -> Module:
+    """A module of the standard library."""
+    return load_source(read_source(STD / f"{name}.arch", f"std/{name}.arch"))
+
+
 class _Loader:
     def __init__(self, root: Path | None, folder: Path) -> None:
         self.root = root
@@ -94,11 +101,16 @@ class _Loader:
             raise ArchError(errors.cyclic_use(names, use.span, use.span))
         if key not in self.done:
             path = self.find(use)
-            self.done[key] = self.module(read_source(path, self.shown(key, path)), key[-1], (*chain, key))
+            own = path.parent == STD and key[0] == "std"
+            self.done[key] = (
+                library(key[-1])
+                if own
+                else self.module(read_source(path, self.shown(key, path)), key[-1], (*chain, key))
+            )
         return self.done[key]
 
     def find(self, use: Use) -> Path:
-        roots = {"std": STD, **{e.name: Path(e.load()) for e in entry_points(group="hrdsl.modules")}}
+        roots = {"std": STD, **{e.name: Path(e.load()) for e in entry_points("hrdsl.modules")}}
         folder = roots.get(use.path[0]) if len(use.path) > 1 else None
         inner = use.path[1:] if folder else use.path
         base = folder or self.root

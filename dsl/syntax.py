@@ -34,23 +34,31 @@ class Constant(Syntax):
 
 @dataclass(frozen=True, slots=True)
 class Name(Syntax):
+    """`width`."""
+
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Attribute(Syntax):
+    """`base.name`."""
+
     base: "Expr"
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Index(Syntax):
+    """`base[index]`."""
+
     base: "Expr"
     index: "Expr"
 
 
 @dataclass(frozen=True, slots=True)
 class Call(Syntax):
+    """`function(positional, name = value, name in domain)`."""
+
     function: "Expr"
     positional: tuple["Expr", ...]
     named: tuple["Fix | Vary", ...]
@@ -58,6 +66,8 @@ class Call(Syntax):
 
 @dataclass(frozen=True, slots=True)
 class ListOf(Syntax):
+    """`[a, b]`."""
+
     items: tuple["Expr", ...]
 
 
@@ -73,12 +83,16 @@ class Comprehension(Syntax):
 
 @dataclass(frozen=True, slots=True)
 class Unary(Syntax):
+    """`-a`, `not a`."""
+
     operator: str
     operand: "Expr"
 
 
 @dataclass(frozen=True, slots=True)
 class Binary(Syntax):
+    """`a + b`, `a and b`."""
+
     operator: str
     left: "Expr"
     right: "Expr"
@@ -86,6 +100,8 @@ class Binary(Syntax):
 
 @dataclass(frozen=True, slots=True)
 class If(Syntax):
+    """`if condition then a else b`."""
+
     condition: "Expr"
     then: "Expr"
     otherwise: "Expr"
@@ -153,6 +169,8 @@ class Vary(Syntax):
 
 @dataclass(frozen=True, slots=True)
 class Require(Syntax):
+    """`require condition`."""
+
     condition: Expr
     docs: tuple[str, ...] = ()
 
@@ -168,6 +186,8 @@ class Goal(Syntax):
 
 @dataclass(frozen=True, slots=True)
 class Parameter(Syntax):
+    """`name` or `name = default` of a cell or a space."""
+
     name: str
     default: Expr | None
 
@@ -207,6 +227,8 @@ class Use(Syntax):
 
 @dataclass(frozen=True, slots=True)
 class File(Syntax):
+    """A whole file."""
+
     edition: int
     items: tuple[Use | Block, ...]
 

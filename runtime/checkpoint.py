@@ -8,10 +8,11 @@ from typing import Any
 
 import torch
 
+from .faults import RunError
 from .files import write
 
 
-class CheckpointError(Exception):
+class CheckpointError(RunError):
     """A checkpoint that cannot be used; the message says which and why."""
 
 
@@ -20,18 +21,18 @@ def save(path: Path, state: dict[str, Any]) -> None:
     buffer = io.BytesIO()
     torch.save(state, buffer)
     body = buffer.getvalue()
-    head = json.dumps({"hrdsl": 1, "sha256": hashlib.sha256(body).hexdigest(), "bytes": len(body)})
-    write(path, head.encode() + b"\n" + body)
+    write(path, _head(body) + b"\n" + body)
 
 
 def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
     """Read a checkpoint. Raises CheckpointError if it is damaged; nothing in it is executed."""
     head, _, body = path.read_bytes().partition(b"\n")
-    try:
-        digest = json.loads(head)["sha256"]
-    except (ValueError, KeyError, TypeError):
-        raise CheckpointError(f"{path} is not a checkpoint of hrdsl; delete it to train again") from None
-    if hashlib.sha256(body).hexdigest() != digest:
-        raise CheckpointError(f"{path} is damaged; delete it to train again")
+    if head != _head(body):
+        raise CheckpointError(f"{path} is damaged or no checkpoint of hrdsl; delete it to train again")
     state: dict[str, Any] = torch.load(io.BytesIO(body), map_location=device, weights_only=True)
     return state
+
+
+def _head(body: bytes) -> bytes:
+    """The first line: format, digest and length of what follows."""
+    return json.dumps({"hrdsl": 1, "sha256": hashlib.sha256(body).hexdigest(), "bytes": len(body)}).encode()

@@ -35,7 +35,8 @@ def _python_difference(path: Path, network: fx.GraphModule, size: tuple[int, int
     exec(compile(path.read_text(), str(path), "exec"), scope)
     again = scope["Network"]().eval()
     again.load_state_dict(network.state_dict())
-    return _difference(again(x := _input(size)), network(x))
+    with torch.no_grad():
+        return _difference(again(x := _input(size)), network(x))
 
 
 def _onnx(network: fx.GraphModule, size: tuple[int, int, int], path: Path) -> float:

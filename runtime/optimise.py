@@ -4,35 +4,51 @@ What was not read gets no momentum, no weight decay and no bias-correction step.
 """
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from itertools import pairwise, product
 from math import sqrt
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ..compiler.axis import Runs
 from ..compiler.specialise import Live
 from ..compiler.store import Store
 
-Hull = tuple[tuple[int, int], ...]
-"""(start, length) on each axis: the smallest box that holds all that was read of a parameter."""
+Reading = tuple[Runs, ...]
+"""What one architecture reads of a parameter: the runs of each axis."""
+Box = tuple[tuple[int, int], ...]
+"""(start, length) on each axis."""
+Boxes = Mapping[str, tuple[Box, ...]]
 
 
-def touched(store: Store, names: tuple[str, ...], architectures: Iterable[tuple[Live, ...]]) -> dict[str, Hull]:
-    """What some architectures read: one box for each parameter. `names` are the node names of the graph."""
-    found: dict[str, Hull] = {}
+def touched(names: tuple[str, ...], architectures: Iterable[tuple[Live, ...]]) -> Boxes:
+    """What some architectures read, as disjoint boxes of each parameter. `names` are the node names of the graph."""
+    found: dict[str, dict[Reading, None]] = {}
     for lives in architectures:
         for live in lives:
             for weight, runs in live.entry.weights:
-                name = f"{names[live.node]}.{weight}"
-                box = tuple((axis[0][0], sum(axis[-1]) - axis[0][0]) for axis in runs)
-                found[name] = _join(found[name], box) if name in found else box
-    return found
+                found.setdefault(f"{names[live.node]}.{weight}", {})[runs] = None
+    return {name: boxes(tuple(readings)) for name, readings in found.items()}
 
 
-def _join(a: Hull, b: Hull) -> Hull:
-    return tuple(
-        (min(s, t), max(s + n, t + m) - min(s, t)) for (s, n), (t, m) in zip(a, b, strict=True)
-    )
+@lru_cache(1 << 16)
+def boxes(readings: tuple[Reading, ...]) -> tuple[Box, ...]:
+    """Disjoint boxes that hold what some reading reads, and nothing else."""
+    kept = [r for k, r in enumerate(readings) if not any(_covers(o, r) for j, o in enumerate(readings) if j != k)]
+    starts = (sorted({edge for runs in axis for s, n in runs for edge in (s, s + n)}) for axis in zip(*kept, strict=True))
+    cells = (tuple((a, b - a) for a, b in cell) for cell in product(*map(pairwise, starts)))
+    return tuple(cell for cell in cells if any(_covers(r, tuple((run,) for run in cell)) for r in kept))
+
+
+def _covers(outer: Reading, inner: Reading) -> bool:
+    """On every axis, each run of `inner` lies within one of `outer`."""
+    return all(_within(runs, many) for runs, many in zip(inner, outer, strict=True))
+
+
+def _within(runs: Runs, many: Runs) -> bool:
+    return all(any(s <= start and start + n <= s + m for s, m in many) for start, n in runs)
 
 
 class Optimizer:
@@ -50,26 +66,29 @@ class Optimizer:
         self.first = torch.zeros_like(store.flat)
         self.second = torch.zeros_like(store.flat) if name == "adamw" else self.first
         self.counts = dict.fromkeys(store.places, 0)
-        self._boxes: dict[tuple[str, Hull], tuple[Tensor, Tensor, Tensor, Tensor]] = {}
+        self._boxes: dict[tuple[str, Box], tuple[Tensor, Tensor, Tensor, Tensor]] = {}
 
-    def _box(self, name: str, hull: Hull) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _box(self, name: str, box: Box) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Parameter, gradient and both states of one box."""
-        found = self._boxes.get((name, hull))
+        found = self._boxes.get((name, box))
         if found is None:
             place = self.store.places[name]
             stride = torch.empty(place.size, device="meta").stride()
-            offset = place.offset + sum(start * step for (start, _), step in zip(hull, stride, strict=True))
-            size = tuple(n for _, n in hull)
+            offset = place.offset + sum(start * step for (start, _), step in zip(box, stride, strict=True))
+            size = tuple(n for _, n in box)
             flats = (self.store.flat, self.store.gradient, self.first, self.second)
             views = tuple(torch.as_strided(f, size, stride, offset) for f in flats)
-            found = self._boxes[name, hull] = views  # type: ignore[assignment]
+            found = self._boxes[name, box] = views  # type: ignore[assignment]
         assert found is not None
         return found
 
     @torch.no_grad()
-    def step(self, boxes: Mapping[str, Hull], rate: float) -> None:
+    def step(self, boxes: Boxes, rate: float) -> None:
         """One update at learning rate `rate`."""
-        views = [self._box(name, hull) for name, hull in boxes.items()]
+        names = [name for name, several in boxes.items() for _ in several]
+        if not names:
+            return
+        views = [self._box(name, box) for name, several in boxes.items() for box in several]
         for name in boxes:
             self.counts[name] += 1
         parameters, gradients, first, second = (list(column) for column in zip(*views, strict=True))
@@ -77,7 +96,7 @@ class Optimizer:
         if self.decay and self.name == "adamw" and matrices:
             torch._foreach_mul_(matrices, 1 - rate * self.decay)
         if self.name == "adamw":
-            self._adam(list(boxes), parameters, gradients, first, second, rate)
+            self._adam(names, parameters, gradients, first, second, rate)
         else:
             self._sgd(parameters, gradients, first, rate)
 
@@ -102,10 +121,10 @@ class Optimizer:
         torch._foreach_add_(parameters, steps, alpha=-rate)
 
     @torch.no_grad()
-    def clear(self, boxes: Mapping[str, Hull]) -> None:
+    def clear(self, boxes: Boxes) -> None:
         """Zero the gradients of some boxes."""
         if boxes:
-            torch._foreach_zero_([self._box(name, hull)[1] for name, hull in boxes.items()])
+            torch._foreach_zero_([self._box(name, box)[1] for name, several in boxes.items() for box in several])
 
     def state_dict(self) -> dict[str, Tensor]:
         counts = torch.tensor(list(self.counts.values()), dtype=torch.int64)

@@ -82,7 +82,7 @@ def _drawing(path: Path) -> str:
 
 
 def front_picture(searched: Searched, networks: Sequence[Network]) -> bytes:
-    """The front over everything evaluated, and the hypervolume by generation, as SVG."""
+    """The front, and the hypervolume by generation, as SVG."""
     import matplotlib
 
     matplotlib.use("Agg")

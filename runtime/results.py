@@ -45,9 +45,22 @@ def write_front(searched: Searched, folder: Path) -> tuple[Network, ...]:
     folder.mkdir(parents=True, exist_ok=True)
     draw(dot(outline(compiled.graph)), folder / "space.svg")
     members = sorted(searched.front.members, key=lambda m: compiled.costs.one(m.genome)["macs"])
-    return tuple(
+    networks = tuple(
         _write(searched, m.genome, dict(zip(names, m.values, strict=True)), folder / f"net-{i:02d}") for i, m in enumerate(members, 1)
     )
+    _tidy(folder, networks)
+    return networks
+
+
+def _tidy(folder: Path, networks: Sequence[Network]) -> None:
+    """Remove what an earlier, longer front left under the names of networks."""
+    kept = {path for n in networks for path in (n.arch, n.weights, n.picture)}
+    for path in {*folder.glob("net-[0-9]*.*")} - kept:
+        path.unlink()
+    manifest = folder / "manifest.json"
+    if manifest.exists():
+        entries = {name: entry for name, entry in json.loads(manifest.read_text()).items() if (folder / name).exists()}
+        write(manifest, json.dumps(entries, indent=2) + "\n")
 
 
 def _write(searched: Searched, genome: Genome, values: dict[str, float], base: Path) -> Network:
@@ -71,7 +84,7 @@ def inherited(searched: Searched, genome: Genome, found: Compiled) -> dict[str, 
     target = extract(found.graph, None, ()).eval()
     state = renamed(source, target)
     target.load_state_dict(state)
-    x = torch.randn(1, *(int(n) for n in (found.graph.input.width, *found.graph.input.extent)))
+    x = torch.randn(1, *(int(n) for n in (found.graph.input.width, *found.graph.input.extent)), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         if not torch.equal(source(x), target(x)):
             raise RuntimeError("the found text does not compute what the search evaluated; please report this space")
@@ -117,12 +130,16 @@ def network_of(found: Compiled, weights: Path | None = None, seed: int = 0) -> f
         raise ValueError(f"space `{found.space.name}` holds more than one architecture; choose one with `search` or `sample`")
     network = extract(found.graph, None, (0,) * len(found.graph.decisions), seed=seed)
     if weights is not None:
-        state = load_weights(weights)
-        wrong = sorted(set(state) ^ set(network.state_dict()))
+        state, own = load_weights(weights), network.state_dict()
+        wrong = sorted(name for name in {*state, *own} if _size(state, name) != _size(own, name))
         if wrong:
             raise ValueError(f"{weights} holds another network: {', '.join(wrong[:4])}{' ...' if len(wrong) > 4 else ''}")
         network.load_state_dict(state)
     return network.eval()
+
+
+def _size(state: dict[str, Tensor], name: str) -> torch.Size | None:
+    return state[name].shape if name in state else None
 
 
 def as_json(networks: Sequence[Network]) -> list[dict[str, Any]]:

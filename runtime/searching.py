@@ -5,7 +5,6 @@ One folder holds everything: `supernet.ckpt`, `study.sqlite`, and what `results`
 
 import hashlib
 import json
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +26,7 @@ from .search.front import Front
 from .search.problem import Config, Evaluation, Objective, Problem, one_by_one
 from .search.problem import Progress as Generation
 from .search.study import Study, identify
-from .task import Examples, examples
+from .task import Examples, check, examples
 from .train import Progress, SupernetTrainer
 
 Genome = tuple[int, ...]
@@ -46,7 +45,7 @@ class Listener:
 
 @dataclass(frozen=True, slots=True)
 class Searched:
-    """What a search leaves: the trained supernet and the front over it."""
+    """What a search leaves: the trained supernet and the front over it. `seconds` counts interrupted runs too."""
 
     compiled: Compiled
     run: Run
@@ -89,11 +88,11 @@ def objectives_of(run: Run) -> tuple[Objective, ...]:
 
 
 def config_of(run: Run, compiled: Compiled, seed: int | None) -> Config:
-    """The strategy's settings; hypervolume is measured from no accuracy at the largest cost."""
+    """The strategy's settings; hypervolume is measured from no accuracy at the worst end of each cost."""
     strategy: Chosen = run.settings["strategy"]
     options = strategy.options
-    largest = compiled.costs.one(compiled.decisions.largest())
-    reference = tuple(float(largest[o.name]) if o.exact else 0.0 for o in objectives_of(run))
+    ends = {False: compiled.costs.one(compiled.decisions.largest()), True: compiled.costs.one(compiled.decisions.smallest())}
+    reference = tuple(float(ends[o.maximize][o.name]) if o.exact else 0.0 for o in objectives_of(run))
     chosen = run.settings["seed"] if seed is None else seed
     if strategy.name == "random":
         total = options["evaluations"]
@@ -124,12 +123,14 @@ def problem_of(compiled: Compiled, run: Run, measure: Callable[[Genome], Sequenc
                 evaluated(next(counter))
             yield answer
 
-    return Problem(compiled.decisions, objectives, expensive, cheap)
+    anchors = (compiled.decisions.smallest(), compiled.decisions.largest())
+    return Problem(compiled.decisions, objectives, expensive, cheap, anchors=anchors)
 
 
 def supernet(compiled: Compiled, train: Run, device: torch.device, folder: Path | None, listen: Listener, cache: Path | None = None) -> SupernetTrainer:
-    """The trained supernet of a space; from `folder` if it is there, and kept there."""
+    """The trained supernet of a space; from `folder` if it is there, and kept there. Raises RunError."""
     settings = train.settings
+    check(compiled.graph, settings["data"])
     size = compiled.graph.input.extent[0]
     data = examples(settings["data"], "train", settings["images"], size, device, cache)
     trainer = SupernetTrainer(compiled, settings, data, device)
@@ -146,8 +147,10 @@ def search(
     names: tuple[str | None, str | None] = (None, None),
     cache: Path | None = None,
 ) -> Searched:
-    """Train, search, and return the front. Continues where an earlier call with the same file and folder stopped."""
-    begun = time.monotonic()
+    """Train, search, and return the front. Continues where an earlier call with the same file and folder stopped.
+
+    Raises ArchError, RunError, StudyError.
+    """
     train, run = runs_of(compiled, *names)
     restricted = compiled.restricted(run.requires)
     restricted.decisions.check()
@@ -175,7 +178,8 @@ def search(
                 listen.generation(state)
 
         front = engine.run(problem_of(restricted, run, measure, listen.evaluated), config, study, heard)
-    return Searched(restricted, run, trainer, calibration, front, tuple(generations), time.monotonic() - begun)
+        seconds = trainer.seconds + sum(row.evaluation.seconds for row in study.known.values())
+    return Searched(restricted, run, trainer, calibration, front, tuple(generations), seconds)
 
 
 def _identity(compiled: Compiled, train: Run, run: Run) -> str:

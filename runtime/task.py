@@ -1,5 +1,6 @@
 """What a network is trained for: batches, loss and metric of semantic segmentation."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .data import load
+from ..compiler.graph import Graph
+from .data import DATASETS, load
+from .faults import RunError
 
 BACKGROUND = 0.3
 """Weight of the background class in the loss: it covers most pixels."""
@@ -36,6 +39,15 @@ class Examples:
             yield self.batch(torch.arange(start, min(start + size, len(self)), device=self.images.device))
 
 
+def check(graph: Graph, data: str) -> None:
+    """Raises RunError unless the networks of a graph take the images of a data set and predict its classes."""
+    taken, given, classes = graph.input, graph.nodes[graph.output].shape, DATASETS[data].classes["segmentation"]
+    if (taken.form, taken.width, *taken.extent[1:]) != ("map", 3, *taken.extent[:1]):
+        raise RunError(f"`{data}` has square colour images: write `input = [3, 64, 64]`, say")
+    if (given.form, given.width) != ("map", classes):
+        raise RunError(f"`{data}` has {classes} classes: the head must end in a map of that width")
+
+
 def normalise(images: Tensor) -> Tensor:
     """uint8 [N, 3, H, W] to about [-2, 2]: (x / 255 - 1/2) / (1/4). What every network of this runtime takes."""
     return (images.float() / 255 - 0.5) / 0.25
@@ -44,8 +56,11 @@ def normalise(images: Tensor) -> Tensor:
 def examples(
     data: str, split: str, count: int, size: int, device: torch.device, cache: Path | None = None
 ) -> Examples:
-    """The first `count` images of a split at `size` x `size` pixels."""
-    found = load(data, split, count, size, cache=cache)
+    """The first `count` images of a split at `size` x `size` pixels. Raises RunError if there are none of that size."""
+    try:
+        found = load(data, split, count, size, cache=cache)
+    except ValueError as fault:
+        raise RunError(f"`{data}`: {fault}") from None
     images, labels = torch.from_numpy(found.images).to(device), torch.from_numpy(found.labels).to(device)
     return Examples(images, labels, found.classes, found.ignore)
 
@@ -73,21 +88,28 @@ def distillation_loss(logits: Tensor, teacher: Tensor) -> Tensor:
 
 
 class MeanIoU:
-    """Mean intersection over union from a confusion matrix; classes that never occur and are never predicted do not count."""
+    """Mean intersection over union from a confusion matrix; classes that never occur and are never predicted do not count.
+
+    It is NaN if some logit was not finite.
+    """
 
     def __init__(self, classes: int, ignore: int, device: torch.device) -> None:
         self.classes = classes
         self.ignore = ignore
         self.matrix = torch.zeros(classes * classes, dtype=torch.long, device=device)
+        self.sound = torch.ones((), dtype=torch.bool, device=device)
 
     def add(self, logits: Tensor, labels: Tensor) -> None:
         """Logits [N, C, h, w] of any size, labels [N, H, W]."""
+        self.sound &= logits.isfinite().all()
         predicted = full_size(logits, labels).argmax(1)
         kept = labels != self.ignore
         pairs = labels[kept] * self.classes + predicted[kept]
         self.matrix += torch.bincount(pairs, minlength=self.classes**2)
 
     def value(self) -> float:
+        if not bool(self.sound):
+            return math.nan
         table = self.matrix.view(self.classes, self.classes).double()
         union = table.sum(0) + table.sum(1) - table.diag()
         seen = union > 0

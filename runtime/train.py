@@ -1,5 +1,8 @@
 """Training: of a supernet over its parameter store, and of one network."""
 
+import hashlib
+import json
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,6 +18,7 @@ from ..compiler.plan import Planner
 from ..compiler.store import Store
 from . import checkpoint
 from .device import autocast
+from .faults import RunError
 from .optimise import Optimizer, touched
 from .schedule import one_cycle
 from .task import Examples, class_weights, distillation_loss, segmentation_loss
@@ -43,6 +47,17 @@ def rows(seed: int, step: int, count: int, batch: int) -> Tensor:
     return torch.from_numpy(rng.integers(0, count, batch))
 
 
+def seed_dropout(seed: int, step: int) -> None:
+    """Seed torch for one step, again by seed and step alone."""
+    torch.manual_seed(int(np.random.default_rng((seed, step, 3)).integers(1 << 62)))
+
+
+def require_finite(loss: float, step: int) -> None:
+    """Raises RunError if a loss is NaN or infinite: no later step would mend the weights."""
+    if not math.isfinite(loss):
+        raise RunError(f"training diverged: the loss of step {step + 1} is {loss}; lower `lr` of the optimizer")
+
+
 class SupernetTrainer:
     """Trains all architectures of a space in one store, a few in each step."""
 
@@ -56,7 +71,10 @@ class SupernetTrainer:
         self.optimizer = Optimizer(self.store, settings["optimizer"].name, settings["optimizer"].options)
         self.names = tuple(n.name for n in compiled.graph.nodes)
         self.weights = class_weights(data.classes, device)
+        self.identity = _identity(self.store, settings)
         self.done = 0
+        self.seconds = 0.0
+        self.updating = False
 
     def architectures(self, step: int) -> list[Genome]:
         """What a step trains: one uniform sample, or the sandwich (Yu & Huang 2019): largest, smallest, some random."""
@@ -73,9 +91,10 @@ class SupernetTrainer:
     def step(self) -> float:
         """One optimiser step; the mean loss of its architectures."""
         settings, step = self.settings, self.done
+        seed_dropout(settings["seed"], step)
         images, labels = self.data.batch(rows(settings["seed"], step, len(self.data), settings["batch"]).to(self.device))
         architectures = self.architectures(step)
-        boxes = touched(self.store, self.names, map(self.planner.specialiser, architectures))
+        boxes = touched(self.names, map(self.planner.specialiser, architectures))
         self.optimizer.clear(boxes)
         distil = bool(settings["sample"].options.get("distill"))
         total, teacher = 0.0, None
@@ -89,38 +108,59 @@ class SupernetTrainer:
                 teacher = logits.detach() if distil else None
             (loss / len(architectures)).backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
+        require_finite(total, step)
+        self.updating = True
         self.optimizer.step(boxes, one_cycle(step, settings["steps"], self.optimizer.peak))
         self.done += 1
+        self.updating = False
         return total / len(architectures)
 
     def run(self, path: Path | None = None, progress: Progress | None = None) -> None:
-        """Train to the end; with `path`, continue from it and save to it, also when interrupted."""
+        """Train to the end; with `path`, continue from it and save to it, also when interrupted.
+
+        Raises CheckpointError if `path` cannot be continued, RunError if training diverges.
+        """
         if path is not None and path.exists():
             self.load(checkpoint.load(path, self.device))
+        before, kept = self.seconds, self.done
         begun = saved = time.monotonic()
         try:
             while self.done < self.settings["steps"]:
                 loss = self.step()
                 now = time.monotonic()
+                self.seconds = before + now - begun
                 if progress:
                     progress(Step(self.done, self.settings["steps"], loss, now - begun))
                 if path is not None and now - saved > SAVE_EVERY:
                     checkpoint.save(path, self.state())
-                    saved = now
+                    saved, kept = now, self.done
         finally:
-            if path is not None:
+            # An interrupt in the midst of an update leaves half of it: then the last checkpoint stands.
+            if path is not None and self.done != kept and not self.updating:
                 checkpoint.save(path, self.state())
 
     def state(self) -> dict[str, Any]:
-        return {"step": self.done, "store": self.store.flat, **self.optimizer.state_dict()}
+        """What a checkpoint holds."""
+        own = {"identity": self.identity, "step": self.done, "seconds": self.seconds, "store": self.store.flat}
+        return {**own, **self.optimizer.state_dict()}
 
     def load(self, state: Mapping[str, Any]) -> None:
-        if state["store"].shape != self.store.flat.shape:
-            raise checkpoint.CheckpointError("the checkpoint is of another space; use another study")
+        """Go on from a state. Raises CheckpointError if it is of another space or of another training."""
+        if state.get("identity") != self.identity:
+            raise checkpoint.CheckpointError(
+                "the checkpoint in this study is of another space or another `train` block; use another study"
+            )
         with torch.no_grad():
             self.store.flat.copy_(state["store"])
         self.optimizer.load_state_dict(state)
-        self.done = int(state["step"])
+        self.done, self.seconds = int(state["step"]), float(state["seconds"])
+
+
+def _identity(store: Store, settings: Mapping[str, Any]) -> str:
+    """What a checkpoint belongs to: the parameters of the space and how they are trained."""
+    sizes = {name: place.size for name, place in store.places.items()}
+    plain = json.dumps([sizes, {name: str(value) for name, value in settings.items()}])
+    return hashlib.sha256(plain.encode()).hexdigest()
 
 
 def train_network(
@@ -130,7 +170,10 @@ def train_network(
     device: torch.device,
     progress: Progress | None = None,
 ) -> None:
-    """Train one network from what it holds, with the optimiser, schedule, steps and batch of a `train` block."""
+    """Train one network from what it holds, with the optimiser, schedule, steps and batch of a `train` block.
+
+    Raises RunError if training diverges.
+    """
     options = settings["optimizer"].options
     decayed = [p for p in network.parameters() if p.dim() > 1]
     others = [p for p in network.parameters() if p.dim() <= 1]
@@ -144,11 +187,13 @@ def train_network(
     weights, begun = class_weights(data.classes, device), time.monotonic()
     network.to(device).train()
     for step in range(settings["steps"]):
+        seed_dropout(settings["seed"], step)
         images, labels = data.batch(rows(settings["seed"], step, len(data), settings["batch"]).to(device))
         for group in optimizer.param_groups:
             group["lr"] = one_cycle(step, settings["steps"], peak)
         with autocast(device):
             loss = segmentation_loss(network(images), labels, weights, data.ignore)
+        require_finite(float(loss.detach()), step)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()

@@ -304,7 +304,7 @@ def test_diagnostics_as_json(run: Run, tmp_path: Path) -> None:
     (found,) = json.loads(out)["diagnostics"]
     assert status == 1
     assert (found["code"], found["severity"], found["help"]) == ("E201", "error", "did you mean `residual`?")
-    assert (found["line"], found["column"]) == (14, 29)
+    assert (found["line"], found["column"]) == (14, 36)
 
 
 def test_other_verbs_report_faults_too(run: Run, tmp_path: Path) -> None:

@@ -14,7 +14,9 @@ from hrdsl.compiler.sym import at
 
 from .spaces import EXAMPLES, SPACES, Reference, compile_example, compile_space
 
-every = pytest.mark.parametrize("case", [*SPACES, *EXAMPLES], ids=lambda c: c if isinstance(c, str) else f"examples/{c.stem}")
+every = pytest.mark.parametrize(
+    "case", [*SPACES, *EXAMPLES], ids=lambda c: c if isinstance(c, str) else f"examples/{c.stem}"
+)
 
 
 @cache
@@ -25,7 +27,9 @@ def compiled(case: str | Path) -> Compiled:
 def drawn(space: Compiled, count: int = 200) -> np.ndarray:
     """Random genomes, canonical or not, feasible or not."""
     rng = np.random.default_rng(11)
-    return rng.integers(0, space.decisions.cardinalities or (), (count, len(space.decisions.cardinalities))).astype(np.int16)
+    return rng.integers(0, space.decisions.cardinalities or (), (count, len(space.decisions.cardinalities))).astype(
+        np.int16
+    )
 
 
 def walk(graph: Graph, live: dict[int, tuple[int, ...]], genes: Sequence[int]) -> tuple[int, int]:

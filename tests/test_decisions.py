@@ -108,7 +108,11 @@ def test_ends_are_the_ends(name: str) -> None:
 def test_examples(path) -> None:  # type: ignore[no-untyped-def]
     decisions, rng = compile_example(path).decisions, np.random.default_rng(5)
     random = rng.integers(0, decisions.cardinalities, (50, len(decisions.cardinalities)))
-    for rows in (decisions.sample(rng, 50), decisions.repair(random, rng), np.array([decisions.largest(), decisions.smallest()])):
+    for rows in (
+        decisions.sample(rng, 50),
+        decisions.repair(random, rng),
+        np.array([decisions.largest(), decisions.smallest()]),
+    ):
         assert decisions.feasible(rows).all()
         assert (decisions.canonical(rows) == rows).all()
 

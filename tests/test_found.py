@@ -15,7 +15,9 @@ from hrdsl.dsl.format import format_text
 
 from .spaces import EXAMPLES, SPACES, Reference, compile_example, compile_space
 
-every = pytest.mark.parametrize("case", [*SPACES, *EXAMPLES], ids=lambda c: c if isinstance(c, str) else f"examples/{c.stem}")
+every = pytest.mark.parametrize(
+    "case", [*SPACES, *EXAMPLES], ids=lambda c: c if isinstance(c, str) else f"examples/{c.stem}"
+)
 
 
 @cache

@@ -1,8 +1,8 @@
 """The operators of the language: one class each. Imports `compiler.operator` and below, never torch."""
 
 from functools import cache
-from importlib.metadata import entry_points
 
+from ...dsl.packages import entry_points
 from ..operator import Operator
 from .attention import Attention
 from .convolution import Conv, Depthwise
@@ -43,7 +43,7 @@ BUILTIN: tuple[type[Operator], ...] = (
 def operators() -> dict[str, type[Operator]]:
     """Every operator by its name in `.arch`: the built-in ones and those of installed packages."""
     table = {op.name: op for op in BUILTIN}
-    for entry in entry_points(group="hrdsl.operators"):
+    for entry in entry_points("hrdsl.operators"):
         found = entry.load()
         if found.name in table:
             raise ValueError(f"operator `{found.name}` of {entry.value} is declared twice")

@@ -66,6 +66,7 @@ class Problem:
     `cheap` answers the exact objectives of a population, [P, exact]. `expensive` measures the others: it yields each
     genome with its answer as soon as that is known, in any order; an answer depends on the genome alone, or a resumed
     search would not repeat itself. `limits` is the violation [P] of budgets set for this search: positive is refused.
+    `anchors` are asked first, by every engine: the ends of the space, which the sandwich rule trains best.
     """
 
     space: Space
@@ -73,6 +74,7 @@ class Problem:
     expensive: Measure | None = None
     cheap: Costs | None = None
     limits: Costs | None = None
+    anchors: tuple[Genome, ...] = ()
 
     def signs(self) -> Floats:
         return np.array([-1.0 if objective.maximize else 1.0 for objective in self.objectives])
@@ -136,6 +138,7 @@ class Pool:
     def __init__(self, problem: Problem) -> None:
         self.space = problem.space
         self.limits = problem.limits
+        self.anchors = problem.anchors
         self.asked: set[bytes] = set()
 
     def admit(self, genes: Genes, most: int, rng: np.random.Generator | None = None) -> Genes:
@@ -152,8 +155,9 @@ class Pool:
 
     def draw(self, rng: np.random.Generator, count: int) -> Genes:
         """Up to `count` genomes by rejection, hence uniform; if that finds too few, the last draw is repaired."""
-        found = [np.empty((0, len(self.space.cardinalities)), np.int16)]
-        missing, size = count, count
+        ends, self.anchors = np.array(self.anchors, np.int16).reshape(-1, len(self.space.cardinalities)), ()
+        found = [self.admit(ends, count)]
+        missing, size = count - len(found[0]), count
         for attempt in range(DRAWS):
             if not missing or self._exhausted():
                 break
