@@ -8,9 +8,8 @@ from pathlib import Path
 from resource import RUSAGE_CHILDREN, getrusage
 from tempfile import TemporaryDirectory
 
-from timing import ROOT, Report, Target, ratio, spread
-
 from spaces import file
+from timing import ROOT, Report, Target, ratio, spread
 
 RUNS = 11
 Seconds = tuple[float, float]
@@ -45,7 +44,9 @@ def main() -> None:
                 seconds = run(command, environment)
                 if k:  # the first run writes byte code and parser tables
                     found[name].append(seconds)
-    report = Report("hrdsl check on 150 lines, from process start", ["command", "CPU s", "wall s", "CPU to python -c pass"])
+    report = Report(
+        "hrdsl check on 150 lines, from process start", ["command", "CPU s", "wall s", "CPU to python -c pass"]
+    )
     base = [cpu for cpu, _ in found["python -c pass"]]
     for name, runs in found.items():
         cpus = [cpu for cpu, _ in runs]

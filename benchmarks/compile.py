@@ -1,10 +1,9 @@
 """Compiling generated spaces, imports done: parse, model, elaboration, passes; then the tables of costs and decisions."""
 
-from timing import Report, Target, interleave, ratio, seconds, spread
-
 from collections.abc import Iterator
 
 from spaces import compiled, generated
+from timing import Report, Target, interleave, ratio, seconds, spread
 
 import hrdsl.compiler.cost
 import hrdsl.compiler.decisions  # noqa: F401

@@ -1,12 +1,10 @@
 """Costs of 10,000 candidates at once, against torch's FlopCounterMode on one network after the other."""
 
-from timing import ROOT, Report, Target, interleave, number, once, seconds, spread
-
 import numpy as np
 import torch
-from torch.utils.flop_counter import FlopCounterMode
-
 from spaces import compiled, generated
+from timing import ROOT, Report, Target, interleave, number, once, seconds, spread
+from torch.utils.flop_counter import FlopCounterMode
 
 from hrdsl.compiler.api import Compiled, compile_file
 from hrdsl.compiler.module import extract
@@ -45,8 +43,7 @@ def measure(name: str, space: Compiled, report: Report) -> float:
     peak = spread(COUNT / s for s in seconds(peaks, "peak"))
     torch_rate = spread(len(networks) / s for s in seconds(times, "torch"))
     gain = spread(
-        (b / len(networks)) / (a / COUNT)
-        for a, b in zip(seconds(times, "plain"), seconds(times, "torch"), strict=True)
+        (b / len(networks)) / (a / COUNT) for a, b in zip(seconds(times, "plain"), seconds(times, "torch"), strict=True)
     )
     where = f"{name}, {len(space.graph.decisions)} decisions, {len(space.graph.nodes)} nodes"
     report.add(where, plain.median, peak.median, torch_rate.median, f"{number(gain.median)} x")

@@ -64,7 +64,10 @@ def compare(folder: Path, seeds: Sequence[int], device: torch.device) -> dict[st
         ):
             front = engine.run(problem_of(compiled, run, measure, None), chosen)
             found[name][seed] = round((front.hypervolume or 0.0) / whole, 5)
-            print(f"seed {seed} {name:10s} {found[name][seed]:.4f}  {front.evaluated} evaluations, {len(front.members)} networks", flush=True)
+            print(
+                f"seed {seed} {name:10s} {found[name][seed]:.4f}  {front.evaluated} evaluations, {len(front.members)} networks",
+                flush=True,
+            )
     return {"evaluations": budget, "hypervolume": found}
 
 

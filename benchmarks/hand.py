@@ -24,7 +24,9 @@ def network(graph: Graph, store: Store, genes: Sequence[int], running: bool = Tr
     """The network with the weights of the store; `running`: its batch normalisations keep running statistics."""
     lives = Specialiser(graph)(tuple(genes))
     blocks = list(cells(graph, lives))
-    outside = {i: k for k, block in enumerate(blocks) for live in block for i in live.inputs}  # the last block that reads i
+    outside = {
+        i: k for k, block in enumerate(blocks) for live in block for i in live.inputs
+    }  # the last block that reads i
     root, body = nn.Module(), []
     for k, block in enumerate(blocks):
         own = {live.node for live in block}

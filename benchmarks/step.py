@@ -6,11 +6,10 @@ running statistics, which the plan does not keep either; the extracted GraphModu
 
 from collections.abc import Iterator
 
-from timing import ROOT, Phases, Report, Target, interleave, ratio, seconds, spread
-
 import hand
 import numpy as np
 import torch
+from timing import ROOT, Phases, Report, Target, interleave, ratio, seconds, spread
 from torch import Tensor, nn
 
 from hrdsl.compiler.api import Compiled, compile_file
@@ -106,7 +105,9 @@ def main() -> None:
             passes, whole = ratio(seconds(times, name, *PASSES), base[0]), ratio(seconds(times, name), base[1])
             report.add(f"{size}, {live} operations", name, *parts, passes, whole)
             if name == "plan":
-                report.targets.append(Target(f"training step, {size}: zero, forward, backward", 1.03, passes.median, "x"))
+                report.targets.append(
+                    Target(f"training step, {size}: zero, forward, backward", 1.03, passes.median, "x")
+                )
                 report.targets.append(Target(f"training step, {size}: with optimizer", 1.03, whole.median, "x"))
     report.print()
 

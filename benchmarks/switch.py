@@ -1,11 +1,9 @@
 """Switching architecture: from a genome to a plan that is ready to run, everything known from earlier visits."""
 
-from timing import Report, Target, interleave, number, once, seconds, spread
-
 import numpy as np
 import torch
-
 from spaces import compiled, generated
+from timing import Report, Target, interleave, number, once, seconds, spread
 
 from hrdsl.compiler.plan import Planner
 from hrdsl.compiler.store import Store

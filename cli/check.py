@@ -4,7 +4,8 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..compiler.api import compile_module
+from ..compiler.api import Compiled, compile_module
+from ..compiler.constraints import at_a_glance
 from ..dsl.diagnostic import Diagnostic
 from ..dsl.model import build_model
 from ..dsl.modules import load
@@ -44,11 +45,20 @@ def check(path: Path, space: str | None, chosen: dict[str, Any]) -> tuple[dict[s
             with gather:
                 found = compile_module(module, name, chosen)
                 gather.found += found.warnings
-                if found.graph.constraints:
-                    gather.found += found.decisions.check()
+                gather.found += constraints(found)
                 spaces.append({"space": name, "decisions": len(found.graph.decisions), "nodes": len(found.graph.nodes)})
     ok = all(d.severity != "error" for d in gather.found)
     return {"path": str(path), "ok": ok, "cells": cells, "spaces": spaces}, gather.found
+
+
+def constraints(found: Compiled) -> list[Diagnostic]:
+    """What is wrong with the constraints of a space and of its searches."""
+    searches = [r for r in found.model.runs if (r.kind, r.space) == ("search", found.space.name) and r.requires]
+    diagnostics: list[Diagnostic] = []
+    for each in (found, *(found.restricted(r.requires) for r in searches)):
+        quick = at_a_glance(each.graph)
+        diagnostics += each.decisions.check() if quick is None else quick
+    return list(dict.fromkeys(diagnostics))
 
 
 def _lines(report: dict[str, Any]) -> list[str]:

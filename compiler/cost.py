@@ -72,7 +72,10 @@ class Costs:
         small = [f for f in conjuncts(term.condition) if not isinstance(f, Apply)]
         masks = tuple(f for f in conjuncts(term.condition) if isinstance(f, Apply))
         values = [v for v in (*small, *term.factors) if v is not True]
-        if any(isinstance(v, Apply) for v in values) or size(merge(v.deps for v in values if isinstance(v, Table))) > TABLE:
+        if (
+            any(isinstance(v, Apply) for v in values)
+            or size(merge(v.deps for v in values if isinstance(v, Table))) > TABLE
+        ):
             self.products.append(term)
             return
         groups.setdefault(masks, []).append((term.metric, values))

@@ -144,7 +144,9 @@ class Decisions:
             genes = np.array(list(sampler.walk()), dtype=np.int16).reshape(total, len(self.decisions))
             return Count(int(self.feasible(genes).sum()), True)
         share = float(self.feasible(sampler.draw(np.random.default_rng(0), 10_000)).mean())
-        return Count(total, False, f"upper bound: about {share:.2%} of them meet the constraints on costs (10,000 drawn)")
+        return Count(
+            total, False, f"upper bound: about {share:.2%} of them meet the constraints on costs (10,000 drawn)"
+        )
 
     def enumerate(self) -> Iterator[tuple[int, ...]]:
         """Every architecture once. Raises ValueError where the constraints tie too many decisions together."""
@@ -277,14 +279,18 @@ class Decisions:
             if self._alone(c) is False:
                 return errors.never_met(c.syntax.span, self.parts(c.syntax))
         spans = tuple(c.syntax.span for c in self.constraints)
-        return errors.never_met_together(spans, "each can be met alone" if self._sampler else "no architecture was found")
+        return errors.never_met_together(
+            spans, "each can be met alone" if self._sampler else "no architecture was found"
+        )
 
     def _alone(self, constraint: Constraint) -> bool:
         if not is_sym(constraint.condition):
             return bool(constraint.condition)
         if not depends_on_cost(constraint.condition):
             return apply("or", constraint.condition, False) is not False
-        rows = self.canonical(np.stack([np.random.default_rng(0).integers(0, n, 256) for n in self.cardinalities], axis=1))
+        rows = self.canonical(
+            np.stack([np.random.default_rng(0).integers(0, n, 256) for n in self.cardinalities], axis=1)
+        )
         excess = np.array([float(self._repair_alone(constraint, row)) for row in rows[:4]])
         return bool((excess == 0).any())
 
@@ -303,9 +309,13 @@ class Decisions:
         if not names or not self.decisions:
             values = self.costs.one([0] * len(self.decisions)) if names else {}
             return ", ".join(f"{n} is {values[n]:,}" for n in names) or "it is false for every choice"
-        rows = np.stack([np.random.default_rng(0).integers(0, n, 2000) for n in self.cardinalities], axis=1).astype(np.int16)
+        rows = np.stack([np.random.default_rng(0).integers(0, n, 2000) for n in self.cardinalities], axis=1).astype(
+            np.int16
+        )
         costs = self.costs(self.canonical(rows))
-        return ", ".join(f"{n} lies between {int(costs[n].min()):,} and {int(costs[n].max()):,} in 2,000 draws" for n in names)
+        return ", ".join(
+            f"{n} lies between {int(costs[n].min()):,} and {int(costs[n].max()):,} in 2,000 draws" for n in names
+        )
 
     # text
 
@@ -339,5 +349,3 @@ def _excess(condition: Value, ask: Evaluation) -> Array:
         gap = np.maximum(_SLACK[condition.function](left, right), 0)
         return np.asarray(gap / np.maximum(np.abs(right), 1))
     return np.asarray(np.where(ask(condition).astype(bool), 0.0, 1.0))
-
-

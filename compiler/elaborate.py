@@ -47,7 +47,9 @@ def elaborate(
 
 
 class _Elaborator:
-    def __init__(self, model: Model, space: Space, operators: dict[str, type[Operator]], settings: Mapping[str, Any]) -> None:
+    def __init__(
+        self, model: Model, space: Space, operators: dict[str, type[Operator]], settings: Mapping[str, Any]
+    ) -> None:
         self.model = model
         self.space = space
         self.decisions = Decisions()
@@ -115,7 +117,10 @@ class _Elaborator:
             if not isinstance(place, int | Fraction) or isinstance(place, bool) or place <= 0:
                 raise ArchError(errors.wrong_kind(kind_of(place), "a place such as `1/4`", branch.place.span))
             scope = Scope("branch", (branch.name,), self.model.module, self.root, entries=branch.entries)
-            scope.values |= {"stride": 1 / Fraction(place) if 1 / Fraction(place) % 1 else int(1 / Fraction(place)), "index": i}
+            scope.values |= {
+                "stride": 1 / Fraction(place) if 1 / Fraction(place) % 1 else int(1 / Fraction(place)),
+                "index": i,
+            }
             self.branches[branch.name] = scope
             self.root.values[branch.name] = Place(scope, "branch", branch.name)
 
@@ -123,7 +128,11 @@ class _Elaborator:
         """The input image, through the stem."""
         entry = self.space.entries["input"]
         size = self.evaluator.lookup("input", self.root, entry.span)
-        whole = isinstance(size, tuple) and len(size) == 3 and all(isinstance(n, int) and not isinstance(n, bool) for n in size)
+        whole = (
+            isinstance(size, tuple)
+            and len(size) == 3
+            and all(isinstance(n, int) and not isinstance(n, bool) for n in size)
+        )
         if not whole or not all(1 <= n <= WIDEST for n in size):
             got = f"a list of {len(size)}" if isinstance(size, tuple) and len(size) != 3 else kind_of(size)
             raise ArchError(errors.wrong_kind(got, "a size `[channels, height, width]`", said(entry)))
@@ -293,7 +302,9 @@ class _Elaborator:
 
     def require_flow(self, value: Any, span: Span) -> Flow:
         if not isinstance(value, Flow):
-            raise ArchError(errors.no_flow(span) if value is None else errors.wrong_kind(kind_of(value), "a flow", span))
+            raise ArchError(
+                errors.no_flow(span) if value is None else errors.wrong_kind(kind_of(value), "a flow", span)
+            )
         return value
 
     def flow(self, value: Any, x: Any, base: Path, use: Scope, span: Span) -> Any:
@@ -342,7 +353,9 @@ class _Elaborator:
         """`one` applied again and again; a searched number of times picks among the results."""
         values = times.values if is_sym(times) and hasattr(times, "values") else (times,)
         if not all(isinstance(v, int) and not isinstance(v, bool) for v in values):
-            raise ArchError(errors.wrong_kind(kind_of(times) if not is_sym(times) else "not whole", "a whole number", entry))
+            raise ArchError(
+                errors.wrong_kind(kind_of(times) if not is_sym(times) else "not whole", "a whole number", entry)
+            )
         if min(values) < 0 or max(values) > WIDEST:
             raise ArchError(errors.out_of_range("times", str(max(values)), f"from 0 to {WIDEST}", entry))
         outer, flow, results = self.condition, x, [x]
@@ -395,7 +408,11 @@ class _Elaborator:
         out = body.values[result]
         if isinstance(out, tuple) and len(out) == 1:
             out = out[0]
-        return Flow(out.node, out.shape, x.lane if isinstance(x, Flow) else self.lane, span) if isinstance(out, Flow) else out
+        return (
+            Flow(out.node, out.shape, x.lane if isinstance(x, Flow) else self.lane, span)
+            if isinstance(out, Flow)
+            else out
+        )
 
     def arguments(self, cell: Cell, use: Scope, span: Span) -> dict[str, Any]:
         """Parameters: given, found outwards where the cell is used, or their default."""
@@ -420,7 +437,9 @@ class _Elaborator:
         kept = tuple(f for f in flows if f is not None)
         wrong = next((f for f in kept if not isinstance(f, Flow)), None)
         if wrong is not None:
-            raise ArchError(errors.not_an_operation("+" if kind == "sum" else "*", kind_of(flows[0]), kind_of(flows[1]), span))
+            raise ArchError(
+                errors.not_an_operation("+" if kind == "sum" else "*", kind_of(flows[0]), kind_of(flows[1]), span)
+            )
         if len(kept) < 2 and kind == "sum":
             return kept[0] if kept else None
         flows = (kept,) if kind == "sum" else kept
@@ -442,7 +461,9 @@ class _Elaborator:
             lists = [f for f in given if isinstance(f, tuple)]
             got = f"a list of {len(lists[0])}" if lists else f"{len(given)}"
             help = "join the list first: `concat -> ...`, `sum -> ...`, or take one of it: `x[0]`" if lists else ""
-            raise ArchError(errors.wrong_form(kind.name, got, f"{kind.inputs} flow{'s' if kind.inputs != 1 else ''}", span, help))
+            raise ArchError(
+                errors.wrong_form(kind.name, got, f"{kind.inputs} flow{'s' if kind.inputs != 1 else ''}", span, help)
+            )
         wrong = next((f for f in given if not isinstance(f, Flow)), None)
         if wrong is not None:
             raise ArchError(errors.wrong_kind(kind_of(wrong), "a flow", span))
@@ -479,7 +500,9 @@ class _Elaborator:
             "text": isinstance(value, str),
         }[kind]
         if not good:
-            words = {"whole": "a whole number", "number": "a number", "flag": "`true` or `false`", "text": "a text"}[kind]
+            words = {"whole": "a whole number", "number": "a number", "flag": "`true` or `false`", "text": "a text"}[
+                kind
+            ]
             raise ArchError(errors.wrong_kind(f"{kind_of(value)} for `{name}` of `{label}`", words, span))
         return value
 
@@ -523,7 +546,15 @@ class _Elaborator:
         last = path[-1]
         return (*path, count) if isinstance(last, int) else (*path[:-1], f"{last}{count}")
 
-    def add(self, path: Path, op: Operator, inputs: tuple[int | None, ...], shape: Shape, span: Span, given: Sequence[Flow] = ()) -> Flow:
+    def add(
+        self,
+        path: Path,
+        op: Operator,
+        inputs: tuple[int | None, ...],
+        shape: Shape,
+        span: Span,
+        given: Sequence[Flow] = (),
+    ) -> Flow:
         if len(self.nodes) >= MOST_NODES:
             raise ArchError(errors.too_large("the space", f"more than {MOST_NODES:,} nodes", MOST_NODES, span))
         for extent in (shape.width, *shape.extent):

@@ -103,7 +103,8 @@ class Evaluator:
     def declares(self, name: str, use: Scope) -> bool:
         """Whether a name is declared in `use` or outwards; nothing is evaluated."""
         return any(
-            name in s.values or name in s.entries or (s.kind != "item" and (*s.path, name) in self.decisions.overrides) for s in use.chain()
+            name in s.values or name in s.entries or (s.kind != "item" and (*s.path, name) in self.decisions.overrides)
+            for s in use.chain()
         )
 
     def entry(self, name: str, entry: Entry, declared: Scope, use: Scope) -> Any:
@@ -152,7 +153,10 @@ class Evaluator:
                 raise ArchError(errors.repeated_value(item.span.text, item.span, seen[type(value), value]))
             seen[type(value), value] = item.span
         labels = [v.label if is_callable(v) else _text(v) for v in values]
-        return values, tuple(label if labels.index(label) == i else f"{label}{labels[: i + 1].count(label)}" for i, label in enumerate(labels))
+        return values, tuple(
+            label if labels.index(label) == i else f"{label}{labels[: i + 1].count(label)}"
+            for i, label in enumerate(labels)
+        )
 
     def _interval(self, domain: Interval, use: Scope) -> tuple[tuple[Any, ...], tuple[str, ...]]:
         first = self.whole(domain.first, use)
@@ -163,7 +167,9 @@ class Evaluator:
         if last < first:
             raise ArchError(errors.empty_domain(domain.span))
         if (last - first) // step >= WIDEST:
-            raise ArchError(errors.too_large("the domain", f"{(last - first) // step + 1:,} values", WIDEST, domain.span))
+            raise ArchError(
+                errors.too_large("the domain", f"{(last - first) // step + 1:,} values", WIDEST, domain.span)
+            )
         values = tuple(range(first, last + 1, step))
         return values, tuple(map(str, values))
 
@@ -211,7 +217,9 @@ class Evaluator:
         if isinstance(value, Namespace):
             cells = value.module.cells
             if expr.name not in cells:
-                raise ArchError(errors.unknown_name(expr.name, "cell", _name(expr), cells, f" of `{value.module.name}`"))
+                raise ArchError(
+                    errors.unknown_name(expr.name, "cell", _name(expr), cells, f" of `{value.module.name}`")
+                )
             return Cell(cells[expr.name], value.module, {})
         if isinstance(value, Flow):
             return _flow_attribute(value, expr)
@@ -227,10 +235,14 @@ class Evaluator:
             return Alternatives(chosen(made), made.values, made.labels)
         scope = place.scope
         if place.kind == "stage" and isinstance(scope.entries.get(expr.name), Fix):
-            scope = next((v.scope for v in scope.values.values() if isinstance(v, Place)), scope)  # where widths are known
+            scope = next(
+                (v.scope for v in scope.values.values() if isinstance(v, Place)), scope
+            )  # where widths are known
         found, value = self.find(expr.name, scope)
         if not found:
-            raise ArchError(errors.no_attribute(expr.name, f"{place.kind} `{place.name}`", _name(expr), place.scope.names()))
+            raise ArchError(
+                errors.no_attribute(expr.name, f"{place.kind} `{place.name}`", _name(expr), place.scope.names())
+            )
         return value
 
     def _index(self, expr: Index, use: Scope, base: Path) -> Any:
@@ -239,7 +251,9 @@ class Evaluator:
             raise ArchError(errors.wrong_kind(kind_of(value), "a list", expr.base.span))
         index = self.whole(expr.index, use, "a position")
         if not 0 <= index < len(value):
-            raise ArchError(errors.out_of_range("the position", str(index), f"from 0 to {len(value) - 1}", expr.index.span))
+            raise ArchError(
+                errors.out_of_range("the position", str(index), f"from 0 to {len(value) - 1}", expr.index.span)
+            )
         return value[index]
 
     def _comprehension(self, expr: Comprehension, use: Scope, base: Path) -> Any:
@@ -282,7 +296,11 @@ class Evaluator:
         if operator in ("/", "//", "%") and right == 0:
             raise ArchError(errors.divided_by_zero(expr.right.span))
         value = apply(operator, _number(left, expr.left), _number(right, expr.right))
-        return Quantity(Fraction(value), unit) if unit and isinstance(value, int | Fraction) and not isinstance(value, bool) else value
+        return (
+            Quantity(Fraction(value), unit)
+            if unit and isinstance(value, int | Fraction) and not isinstance(value, bool)
+            else value
+        )
 
     def _if(self, expr: If, use: Scope, base: Path) -> Any:
         condition = _truth(self.value(expr.condition, use, base), expr.condition)
@@ -349,7 +367,9 @@ class Evaluator:
 
     def _cell(self, cell: Cell, call: Call, use: Scope, base: Path) -> Cell:
         names = [p.name for p in cell.block.parameters or ()]
-        inner = [str(line.target) for line in cell.block.lines if isinstance(line, Vary) and len(line.target.parts) == 1]
+        inner = [
+            str(line.target) for line in cell.block.lines if isinstance(line, Vary) and len(line.target.parts) == 1
+        ]
         if len(call.positional) > len(names):
             raise ArchError(errors.too_many_arguments(cell.label, call.positional[len(names)].span, len(names)))
         arguments = {n: self.value(a, use, base) for n, a in zip(names, call.positional, strict=False)}
@@ -365,7 +385,9 @@ class Evaluator:
             raise ArchError(errors.too_many_arguments(operation.label, rest[len(fields)][1].span, len(fields)))
         settings = {f: v for f, (v, _) in zip(fields, rest, strict=False)}
         settings |= self._named(call, operation.label, tuple(fields), use, base, tuple(settings))
-        places = {f: a.span for f, (_, a) in zip(fields, rest, strict=False)} | {str(g.target): said(g) for g in call.named}
+        places = {f: a.span for f, (_, a) in zip(fields, rest, strict=False)} | {
+            str(g.target): said(g) for g in call.named
+        }
         full = Operation(operation.kind, {**operation.settings, **settings}, flows, {**operation.places, **places})
         wanted = operation.kind.inputs
         complete = bool(flows) if wanted is None else len(flows) == wanted
@@ -392,7 +414,11 @@ class Evaluator:
             place = Scope("site", path, owner.module, owner)
             override = self.decisions.override((*place.path, name))
             entry = override[0] if override else given
-            out[name] = self.vary(name, entry, place, use) if isinstance(entry, Vary) else self.value(entry.value, use, use.path)
+            out[name] = (
+                self.vary(name, entry, place, use)
+                if isinstance(entry, Vary)
+                else self.value(entry.value, use, use.path)
+            )
         return out
 
 
@@ -435,7 +461,11 @@ def _truth(value: Any, expr: Expr) -> Any:
 
 
 def _number(value: Any, expr: Expr) -> Any:
-    if (isinstance(value, int | Fraction) and not isinstance(value, bool)) or is_sym(value) or isinstance(value, Metric):
+    if (
+        (isinstance(value, int | Fraction) and not isinstance(value, bool))
+        or is_sym(value)
+        or isinstance(value, Metric)
+    ):
         return value
     raise ArchError(errors.wrong_kind(kind_of(value), "a number", expr.span))
 

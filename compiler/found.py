@@ -73,7 +73,7 @@ class _Writer:
         """The edited source, not yet formatted."""
         edits: list[Edit] = []
         lines: dict[Place, str] = dict(self.extra)
-        inner = {v.span for v in _nested(self.space)}
+        inner = {v.span for m in _modules(self.module) for v in _nested(m.syntax)}
         for span, choices in self.by_span.items():
             if span in inner:
                 continue
@@ -85,13 +85,16 @@ class _Writer:
 
     def _searches(self) -> Iterator[Block]:
         return (
-            b for b in self.module.of_kind("search") if any(c.kind == "for" and c.names[0].text == self.space.name for c in b.clauses)
+            b
+            for b in self.module.of_kind("search")
+            if any(c.kind == "for" and c.names[0].text == self.space.name for c in b.clauses)
         )
 
     def _site(self, vary: Vary, choices: list[Choice], edits: list[Edit], lines: dict[Place, str]) -> None:
-        live = [c for c in choices if self._active(c)] or choices[:1]
-        texts = {(*c.owner, c.name): self._chosen(c) for c in live}
+        live = [c for c in choices if self._active(c)]
         here = vary.span.source is self.module.source and _inside(vary.span, self.space.span)
+        live = live or (choices[:1] if here else [])
+        texts = {(*c.owner, c.name): self._chosen(c) for c in live}
         if here and len(set(texts.values())) == 1:
             edits.append((vary.span.start, vary.span.stop, f"{vary.target} = {next(iter(texts.values()))}"))
             return
@@ -129,7 +132,10 @@ class _Writer:
         grouped: dict[int, list[str]] = {}
         for path, value in lines.items():
             stage = str(path[0]) if path[0] in self.stages and len(path) > 2 else None
-            block = next((b for b in self.space.lines if isinstance(b, Block) and b.kind == "stage" and b.name == stage), self.space)
+            block = next(
+                (b for b in self.space.lines if isinstance(b, Block) and b.kind == "stage" and b.name == stage),
+                self.space,
+            )
             target = path_text(path[1:] if stage else path)
             grouped.setdefault(block.span.stop - 1, []).append(f"{target} = {value}")
         for at_end, rows in grouped.items():
@@ -157,7 +163,7 @@ def _walk(node: Any, kind: type, outermost: bool = False) -> Iterator[Any]:
                 yield from _walk(getattr(node, f.name), kind, outermost)
 
 
-def _nested(block: Block) -> Iterator[Vary]:
+def _nested(block: Syntax) -> Iterator[Vary]:
     """`in` among the arguments of a member of another `in`: written together with it."""
     for outer in _walk(block, Vary):
         yield from _walk(outer.domain, Vary)

@@ -60,7 +60,12 @@ class Node:
     def deps(self) -> tuple[Decision, ...]:
         """The decisions that change what this node computes, apart from which inputs reach it."""
         return merge(
-            (self.op.deps(), self.shape.deps, *(axis.deps for w in self.weights for axis in w.axes), deps(self.shape.present))
+            (
+                self.op.deps(),
+                self.shape.deps,
+                *(axis.deps for w in self.weights for axis in w.axes),
+                deps(self.shape.present),
+            )
         )
 
 
@@ -104,7 +109,10 @@ class Graph:
         view: networkx.MultiDiGraph[Any] = networkx.MultiDiGraph(name=self.name)
         view.add_nodes_from((n.name, {"payload": n}) for n in self.nodes)
         view.add_edges_from(
-            (self.nodes[i].name, n.name, k, {"position": k}) for n in self.nodes for k, i in enumerate(n.inputs) if i is not None
+            (self.nodes[i].name, n.name, k, {"position": k})
+            for n in self.nodes
+            for k, i in enumerate(n.inputs)
+            if i is not None
         )
         return view
 

@@ -80,7 +80,9 @@ class Decisions:
 
     def declare_override(self, path: Path, entry: Entry, scope: Scope) -> None:
         if path in self.overrides:
-            raise ArchError(errors.declared_twice(path_text(path), entry.target.span, self.overrides[path][0].target.span))
+            raise ArchError(
+                errors.declared_twice(path_text(path), entry.target.span, self.overrides[path][0].target.span)
+            )
         self.overrides[path] = (entry, scope)
 
     def unused(self) -> list[Diagnostic]:

@@ -188,7 +188,7 @@ def fill(tensor: Tensor, weight: Weight, source: torch.Generator) -> None:
 @cache
 def _settle_layout_warning() -> None:
     """Torch warns once of a gradient laid out unlike its parameter; aliases are, on purpose: have it now."""
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), torch.enable_grad():
         warnings.simplefilter("ignore")
         alias = nn.Parameter(torch.zeros(2, 4)[:, :2])
         alias.grad = torch.zeros(2, 4)[:, :2]

@@ -67,7 +67,12 @@ class Table:
         return self._hash
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Table) and self._hash == other._hash and self.deps == other.deps and self.values == other.values
+        return (
+            isinstance(other, Table)
+            and self._hash == other._hash
+            and self.deps == other.deps
+            and self.values == other.values
+        )
 
     def __repr__(self) -> str:
         return f"Table({', '.join(d.path for d in self.deps)}: {self.values if len(self.values) < 9 else '...'})"
@@ -93,7 +98,12 @@ class Apply:
     def __eq__(self, other: object) -> bool:
         if self is other:
             return True
-        return isinstance(other, Apply) and self._hash == other._hash and self.function == other.function and self.args == other.args
+        return (
+            isinstance(other, Apply)
+            and self._hash == other._hash
+            and self.function == other.function
+            and self.args == other.args
+        )
 
     def __repr__(self) -> str:
         return f"{self.function}({', '.join(map(repr, self.args))})"
@@ -281,7 +291,9 @@ def either(*conditions: Value) -> Value:
         return True
     if len(options) < 2:
         return options[0] if options else False
-    common = reduce(lambda a, b: [f for f in a if f in b], [[f for f in conjuncts(o) if isinstance(f, Apply)] for o in options])
+    common = reduce(
+        lambda a, b: [f for f in a if f in b], [[f for f in conjuncts(o) if isinstance(f, Apply)] for o in options]
+    )
     rest = [both(*(f for f in conjuncts(o) if f not in common)) for o in options]
     tables = [r for r in rest if not isinstance(r, Apply)]
     large = [r for r in rest if isinstance(r, Apply)]

@@ -32,7 +32,9 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "and": lambda *a: reduce(np.logical_and, a),
     "or": lambda *a: reduce(np.logical_or, a),
     "sum": lambda *a: reduce(np.add, a),
-    "select": lambda i, *a: np.stack(np.broadcast_arrays(*a, i)[:-1])[np.asarray(i).astype(np.int64), np.arange(len(i))],
+    "select": lambda i, *a: np.stack(np.broadcast_arrays(*a, i)[:-1])[
+        np.asarray(i).astype(np.int64), np.arange(len(i))
+    ],
     "ceil": lambda a, b: -(-a // b),
     "whole": lambda a: np.equal(np.mod(a, 1), 0),
 }
@@ -52,7 +54,9 @@ def as_array(values: tuple[Any, ...]) -> Array:
 class Evaluation:
     """Evaluates values for one matrix of genes; shared parts are computed once."""
 
-    def __init__(self, genes: Genes, metric: Callable[[str], Array] | None = None, tables: dict[Table, Array] | None = None) -> None:
+    def __init__(
+        self, genes: Genes, metric: Callable[[str], Array] | None = None, tables: dict[Table, Array] | None = None
+    ) -> None:
         self.genes = genes
         self.columns = np.ascontiguousarray(genes.T).astype(np.int64)
         self.metric = metric

@@ -102,7 +102,9 @@ class ArchError(Exception):
 def render(d: Diagnostic) -> str:
     """A diagnostic as plain text: the title, every label under its line, the help."""
     line, column = d.here.span.source.place(d.here.span.start)
-    labels = sorted((*d.there, d.here), key=lambda label: (label.span.source is not d.here.span.source, label.span.start))
+    labels = sorted(
+        (*d.there, d.here), key=lambda label: (label.span.source is not d.here.span.source, label.span.start)
+    )
     width = max(len(str(label.span.source.place(label.span.start)[0])) for label in labels)
     out = [f"{d.severity}[{d.code}]: {d.title}", f"{' ' * width}--> {d.here.span.source.name}:{line}:{column}"]
     last = (d.here.span.source, 0)

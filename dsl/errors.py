@@ -143,11 +143,18 @@ def missing_argument(name: str, callee: str, span: Span) -> Diagnostic:
 
 def missing_parameter(name: str, space: str, span: Span) -> Diagnostic:
     help = f"give it a default, `{name} = 10`, or a value on the command line, `--set {name}=10`"
-    return Diagnostic("E209", f"`{space}` needs `{name}`", Label(span, "it has no default, and none is given"), help=help)
+    return Diagnostic(
+        "E209", f"`{space}` needs `{name}`", Label(span, "it has no default, and none is given"), help=help
+    )
 
 
 def too_many_arguments(callee: str, span: Span, most: int) -> Diagnostic:
-    return Diagnostic("E210", f"`{callee}` takes at most {most} arguments in order", Label(span, "one too many"), help="name the others")
+    return Diagnostic(
+        "E210",
+        f"`{callee}` takes at most {most} arguments in order",
+        Label(span, "one too many"),
+        help="name the others",
+    )
 
 
 def recursive(name: str, span: Span, chain: tuple[str, ...] = ()) -> Diagnostic:
@@ -169,7 +176,12 @@ def unused_override(path: str, span: Span, known: Iterable[str]) -> Diagnostic:
 
 
 def outside_root(path: str, span: Span) -> Diagnostic:
-    return Diagnostic("E214", f"`{path}` lies outside the folders that may be read", Label(span), help="move it below the file that uses it")
+    return Diagnostic(
+        "E214",
+        f"`{path}` lies outside the folders that may be read",
+        Label(span),
+        help="move it below the file that uses it",
+    )
 
 
 # E3xx: values and shapes -------------------------------------------------------------------------------------------
@@ -181,7 +193,11 @@ def wrong_kind(got: str, want: str, span: Span, help: str = "") -> Diagnostic:
 
 def wrong_unit(got: str, want: str, span: Span, other: Span) -> Diagnostic:
     there = (Label(other, f"this is {want}"),) if other != span else ()
-    example = {"a time": ", such as `12ms`", "a number of bytes": ", such as `512Ki`", "a plain number": ", such as `60M`"}
+    example = {
+        "a time": ", such as `12ms`",
+        "a number of bytes": ", such as `512Ki`",
+        "a plain number": ", such as `60M`",
+    }
     help = f"compare with {want}{example.get(want, '')}"
     return Diagnostic("E302", "these two have different units", Label(span, f"this is {got}"), there, help=help)
 
@@ -192,11 +208,18 @@ def divided_by_zero(span: Span) -> Diagnostic:
 
 def not_whole(name: str, value: str, span: Span, example: str) -> Diagnostic:
     why = f"it is {value}{example}"
-    return Diagnostic("E304", f"`{name}` must be a whole number", Label(span, why), help="choose values that divide, or round down with `//`")
+    return Diagnostic(
+        "E304",
+        f"`{name}` must be a whole number",
+        Label(span, why),
+        help="choose values that divide, or round down with `//`",
+    )
 
 
 def out_of_range(name: str, value: str, want: str, span: Span) -> Diagnostic:
-    return Diagnostic("E305", f"`{name}` must be {want}", Label(span, f"it is {value}"), help=f"give a value that is {want}")
+    return Diagnostic(
+        "E305", f"`{name}` must be {want}", Label(span, f"it is {value}"), help=f"give a value that is {want}"
+    )
 
 
 def width_mismatch(first: str, second: str, used: Span, example: str) -> Diagnostic:
@@ -218,12 +241,17 @@ def size_mismatch(what: str, first: str, second: str, used: Span, example: str) 
 
 
 def wrong_form(operator: str, got: str, want: str, span: Span, help: str = "") -> Diagnostic:
-    return Diagnostic("E308", f"`{operator}` takes {want}", Label(span, f"this is {got}"), help=help or f"give it {want}")
+    return Diagnostic(
+        "E308", f"`{operator}` takes {want}", Label(span, f"this is {got}"), help=help or f"give it {want}"
+    )
 
 
 def not_divisible(operator: str, what: str, value: str, by: str, span: Span, example: str) -> Diagnostic:
     return Diagnostic(
-        "E309", f"`{operator}`: {what} must be divisible by {by}", Label(span, f"{what} is {value}{example}"), help="change one of the two"
+        "E309",
+        f"`{operator}`: {what} must be divisible by {by}",
+        Label(span, f"{what} is {value}{example}"),
+        help="change one of the two",
     )
 
 
@@ -233,7 +261,12 @@ def not_odd(name: str, value: str, span: Span, example: str) -> Diagnostic:
 
 
 def no_flow(span: Span) -> Diagnostic:
-    return Diagnostic("E310", "nothing flows here", Label(span, "every alternative is `none`"), help="keep at least one alternative that is not `none`")
+    return Diagnostic(
+        "E310",
+        "nothing flows here",
+        Label(span, "every alternative is `none`"),
+        help="keep at least one alternative that is not `none`",
+    )
 
 
 def stride_mismatch(branch: str, declared: str, got: str, span: Span, place: Span) -> Diagnostic:
@@ -251,11 +284,15 @@ def no_attribute(name: str, kind: str, span: Span, known: Iterable[str]) -> Diag
 
 
 def not_an_operation(operator: str, left: str, right: str, span: Span) -> Diagnostic:
-    return Diagnostic("E313", f"`{operator}` is not defined for {left} and {right}", Label(span), help="convert one of the two")
+    return Diagnostic(
+        "E313", f"`{operator}` is not defined for {left} and {right}", Label(span), help="convert one of the two"
+    )
 
 
 def too_large(what: str, count: str, limit: int, span: Span) -> Diagnostic:
-    return Diagnostic("E314", f"{what} is too large", Label(span, f"{count}, at most {limit:,}"), help="make it smaller")
+    return Diagnostic(
+        "E314", f"{what} is too large", Label(span, f"{count}, at most {limit:,}"), help="make it smaller"
+    )
 
 
 def unknown_width(branch: str, span: Span) -> Diagnostic:
@@ -266,20 +303,33 @@ def unknown_width(branch: str, span: Span) -> Diagnostic:
 
 
 def empty_domain(span: Span) -> Diagnostic:
-    return Diagnostic("E401", "this domain is empty", Label(span), help="name at least one value; `first .. last` needs first <= last")
+    return Diagnostic(
+        "E401", "this domain is empty", Label(span), help="name at least one value; `first .. last` needs first <= last"
+    )
 
 
 def repeated_value(value: str, span: Span, first: Span) -> Diagnostic:
-    return Diagnostic("E402", f"{value} stands twice in this domain", Label(span), (Label(first, "first here"),), help="remove one")
+    return Diagnostic(
+        "E402", f"{value} stands twice in this domain", Label(span), (Label(first, "first here"),), help="remove one"
+    )
 
 
 def never_met(span: Span, why: str, parts: tuple[Label, ...] = ()) -> Diagnostic:
-    return Diagnostic("E403", "no architecture meets this constraint", Label(span, why), parts, help="widen a domain or relax the constraint")
+    return Diagnostic(
+        "E403",
+        "no architecture meets this constraint",
+        Label(span, why),
+        parts,
+        help="widen a domain or relax the constraint",
+    )
 
 
 def not_static(what: str, span: Span, decision: str) -> Diagnostic:
     return Diagnostic(
-        "E404", f"{what} cannot be searched", Label(span, f"it depends on the decision `{decision}`"), help="fix it with `=`"
+        "E404",
+        f"{what} cannot be searched",
+        Label(span, f"it depends on the decision `{decision}`"),
+        help="fix it with `=`",
     )
 
 
@@ -304,7 +354,9 @@ def outside_domain(path: str, value: str, span: Span, declared: Span, allowed: s
 
 
 def undecided_constraint(span: Span) -> Diagnostic:
-    return Diagnostic("E407", "a constraint must be true or false", Label(span, "this is a value"), help="compare it with something")
+    return Diagnostic(
+        "E407", "a constraint must be true or false", Label(span, "this is a value"), help="compare it with something"
+    )
 
 
 def wrong_granularity(per: str, where: str, span: Span, known: Iterable[str]) -> Diagnostic:
@@ -324,7 +376,9 @@ def unknown_objective(name: str, span: Span, known: Iterable[str]) -> Diagnostic
 
 
 def nothing_to_search(space: str, span: Span) -> Diagnostic:
-    return Diagnostic("E503", f"space `{space}` holds no decision", Label(span), help="open one with `in`, or use `hrdsl retrain`")
+    return Diagnostic(
+        "E503", f"space `{space}` holds no decision", Label(span), help="open one with `in`, or use `hrdsl retrain`"
+    )
 
 
 # W6xx: warnings ----------------------------------------------------------------------------------------------------

@@ -101,7 +101,9 @@ def build_model(module: Module) -> Model:
 
 
 def _check_cell(cell: Block, found: list[Diagnostic]) -> None:
-    results = [line for line in cell.lines if isinstance(line, Fix | Vary) and line.target.parts in (("out",), ("cell",))]
+    results = [
+        line for line in cell.lines if isinstance(line, Fix | Vary) and line.target.parts in (("out",), ("cell",))
+    ]
     if not results:
         found.append(errors.missing_entry("out", f"cell `{cell.name}`", cell.head, "out = x -> conv(3) -> bn -> relu"))
     if cell.parameters is None:
@@ -130,7 +132,15 @@ def _space(block: Block, found: list[Diagnostic]) -> Space:
             found.append(errors.missing_entry(needed, f"space `{block.name}`", block.head, example))
     requires = tuple(line for line in block.lines if isinstance(line, Require))
     return Space(
-        block.name or "", block.docs, block.parameters or (), entries, overrides, tuple(branches), tuple(stages), requires, block.head
+        block.name or "",
+        block.docs,
+        block.parameters or (),
+        entries,
+        overrides,
+        tuple(branches),
+        tuple(stages),
+        requires,
+        block.head,
     )
 
 
@@ -158,7 +168,11 @@ def _clause(block: Block, kind: str, example: str, found: list[Diagnostic]) -> C
     for clause in block.clauses:
         if clause.kind == kind:
             return clause
-        found.append(errors.misplaced(f"`{clause.kind}`", f"the head of a {block.kind}", clause.span, f"write `{kind} {example}`"))
+        found.append(
+            errors.misplaced(
+                f"`{clause.kind}`", f"the head of a {block.kind}", clause.span, f"write `{kind} {example}`"
+            )
+        )
     found.append(errors.missing_entry(f"{kind}", f"{block.kind} `{block.name}`", block.head, f"{kind} {example}"))
     return None
 
@@ -177,7 +191,9 @@ def _entries(
             found.append(errors.misplaced(f"`{line.direction}`", where, line.span, "goals stand in a `search` block"))
         elif isinstance(line, Require):
             if not require:
-                found.append(errors.misplaced("`require`", where, line.span, "constraints stand in the space or the search"))
+                found.append(
+                    errors.misplaced("`require`", where, line.span, "constraints stand in the space or the search")
+                )
         elif len(line.target.parts) > 1:
             if where not in ("a stage", "a space"):
                 found.append(errors.misplaced("a dotted name", where, line.target.span, "set it in a stage"))
@@ -209,10 +225,14 @@ def _run(block: Block, spaces: list[str], found: list[Diagnostic]) -> Run | None
     requires = tuple(line for line in block.lines if isinstance(line, Require))
     if block.kind == "train":
         for line in (*goals, *requires):
-            found.append(errors.misplaced("a goal or a constraint", "a `train` block", line.span, "put it into `search`"))
+            found.append(
+                errors.misplaced("a goal or a constraint", "a `train` block", line.span, "put it into `search`")
+            )
     objectives = tuple(_objective(goal, found) for goal in goals)
     settings = read_settings(block, found)
-    return Run(block.kind, block.name or "", space.text, settings, tuple(o for o in objectives if o), requires, block.head)
+    return Run(
+        block.kind, block.name or "", space.text, settings, tuple(o for o in objectives if o), requires, block.head
+    )
 
 
 COSTS = {"macs": "", "parameters": "", "peak_activation_bytes": "bytes"}

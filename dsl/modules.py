@@ -41,7 +41,9 @@ def read_source(path: Path, name: str | None = None) -> Source:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as fault:
         shown = Source(blank.name, raw[: fault.start].decode("utf-8"))
-        raise ArchError(errors.not_text(Span(shown, len(shown.text), len(shown.text)), f"byte 0x{raw[fault.start]:02X}")) from None
+        raise ArchError(
+            errors.not_text(Span(shown, len(shown.text), len(shown.text)), f"byte 0x{raw[fault.start]:02X}")
+        ) from None
     return Source(blank.name, text.replace("\r\n", "\n"))
 
 
@@ -128,7 +130,11 @@ class _Loader:
         """The name of a module in messages: below the library, or beside the file that the user named."""
         if key[0] == "std":
             return "/".join(key) + ".arch"
-        return str(self.folder / path.relative_to(self.root)) if self.root and path.is_relative_to(self.root) else str(path)
+        return (
+            str(self.folder / path.relative_to(self.root))
+            if self.root and path.is_relative_to(self.root)
+            else str(path)
+        )
 
 
 def _label(item: Use | Block) -> tuple[str, Span]:

@@ -180,5 +180,9 @@ def constant(expr: Expr) -> Any:
             return -inner if isinstance(inner, int | Fraction) else None
         case Binary(operator="/", left=left, right=right):
             over, under = constant(left), constant(right)
-            return Fraction(over) / under if isinstance(over, int | Fraction) and isinstance(under, int | Fraction) and under else None
+            return (
+                Fraction(over) / under
+                if isinstance(over, int | Fraction) and isinstance(under, int | Fraction) and under
+                else None
+            )
     return None

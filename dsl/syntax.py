@@ -114,9 +114,7 @@ class Chain(Syntax):
     links: tuple["Expr", ...]
 
 
-Expr = (
-    Number | Constant | Name | Attribute | Index | Call | ListOf | Comprehension | Unary | Binary | If | Chain
-)
+Expr = Number | Constant | Name | Attribute | Index | Call | ListOf | Comprehension | Unary | Binary | If | Chain
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,9 @@ def touched(names: tuple[str, ...], architectures: Iterable[tuple[Live, ...]]) -
 def boxes(readings: tuple[Reading, ...]) -> tuple[Box, ...]:
     """Disjoint boxes that hold what some reading reads, and nothing else."""
     kept = [r for k, r in enumerate(readings) if not any(_covers(o, r) for j, o in enumerate(readings) if j != k)]
-    starts = (sorted({edge for runs in axis for s, n in runs for edge in (s, s + n)}) for axis in zip(*kept, strict=True))
+    starts = (
+        sorted({edge for runs in axis for s, n in runs for edge in (s, s + n)}) for axis in zip(*kept, strict=True)
+    )
     cells = (tuple((a, b - a) for a, b in cell) for cell in product(*map(pairwise, starts)))
     return tuple(cell for cell in cells if any(_covers(r, tuple((run,) for run in cell)) for r in kept))
 
@@ -101,7 +103,13 @@ class Optimizer:
             self._sgd(parameters, gradients, first, rate)
 
     def _adam(
-        self, names: list[str], parameters: list[Tensor], gradients: list[Tensor], first: list[Tensor], second: list[Tensor], rate: float
+        self,
+        names: list[str],
+        parameters: list[Tensor],
+        gradients: list[Tensor],
+        first: list[Tensor],
+        second: list[Tensor],
+        rate: float,
     ) -> None:
         counts = [self.counts[n] for n in names]
         torch._foreach_lerp_(first, gradients, 0.1)
@@ -114,7 +122,9 @@ class Optimizer:
 
     def _sgd(self, parameters: list[Tensor], gradients: list[Tensor], first: list[Tensor], rate: float) -> None:
         decay = [self.decay if p.dim() > 1 else 0.0 for p in parameters]
-        steps = [torch.add(g, p, alpha=d) if d else g.clone() for g, p, d in zip(gradients, parameters, decay, strict=True)]
+        steps = [
+            torch.add(g, p, alpha=d) if d else g.clone() for g, p, d in zip(gradients, parameters, decay, strict=True)
+        ]
         torch._foreach_mul_(first, self.momentum)
         torch._foreach_add_(first, steps)
         torch._foreach_add_(steps, first, alpha=self.momentum)

@@ -7,6 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..dsl.model import METRICS
 from .files import write
 from .results import Network
 from .search.problem import Progress
@@ -31,7 +32,7 @@ def write_report(searched: Searched, networks: Sequence[Network], folder: Path, 
         f'<h2>Front</h2><img alt="front" src="{_inline(picture)}">',
         _table(networks),
         f"<h2>Reproduce</h2><pre>{escape(command)}</pre>",
-        f'<h2>Space</h2>{_drawing(folder / "space.svg")}',
+        f"<h2>Space</h2>{_drawing(folder / 'space.svg')}",
         "<h2>Networks</h2>",
         *map(_network, networks),
     ]
@@ -49,7 +50,9 @@ def _facts(searched: Searched, device: str) -> str:
         "supernet": f"{searched.trainer.done} steps, {searched.trainer.store.flat.numel():,} parameters",
         "time": f"{searched.seconds / 60:.1f} min on {device}",
     }
-    return "<table>" + "".join(f"<tr><th>{escape(k)}</th><td>{escape(v)}</td></tr>" for k, v in facts.items()) + "</table>"
+    return (
+        "<table>" + "".join(f"<tr><th>{escape(k)}</th><td>{escape(v)}</td></tr>" for k, v in facts.items()) + "</table>"
+    )
 
 
 def _table(networks: Sequence[Network]) -> str:
@@ -57,7 +60,10 @@ def _table(networks: Sequence[Network]) -> str:
         return "<p>No network was found.</p>"
     columns = [*networks[0].values, *(k for k in networks[0].costs if k not in networks[0].values)]
     head = "".join(f"<th>{escape(c)}</th>" for c in ("network", *columns))
-    rows = "".join(f"<tr><td>{n.name}</td>{''.join(f'<td>{_number({**n.costs, **n.values}[c])}</td>' for c in columns)}</tr>" for n in networks)
+    rows = "".join(
+        f"<tr><td>{n.name}</td>{''.join(f'<td>{_number({**n.costs, **n.values}[c])}</td>' for c in columns)}</tr>"
+        for n in networks
+    )
     return f"<table><tr>{head}</tr>{rows}</table>"
 
 
@@ -92,14 +98,23 @@ def front_picture(searched: Searched, networks: Sequence[Network]) -> bytes:
     names = [o.name for o in objectives_of(searched.run)]
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 4), width_ratios=(3, 2), constrained_layout=True)
     if len(names) > 1:
-        xs, ys = ([n.values[name] for n in networks] for name in (names[1], names[0]))
+        xs, ys = ([n.values[name] / _scale(name) for n in networks] for name in (names[1], names[0]))
         left.plot(xs, ys, "o-", color="#0B5FFF")
-        left.set(xlabel=names[1], ylabel=names[0], title="front")
+        left.set(xlabel=_axis(names[1]), ylabel=_axis(names[0]), title="front")
     _growth(right, searched.generations)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None})
     pyplot.close(figure)
     return buffer.getvalue()
+
+
+def _scale(name: str) -> float:
+    """Costs are drawn in millions."""
+    return 1.0 if name in METRICS else 1e6
+
+
+def _axis(name: str) -> str:
+    return name if name in METRICS else f"{name} (millions)"
 
 
 def _growth(axes: "Axes", generations: Sequence[Progress]) -> None:

@@ -46,7 +46,8 @@ def write_front(searched: Searched, folder: Path) -> tuple[Network, ...]:
     draw(dot(outline(compiled.graph)), folder / "space.svg")
     members = sorted(searched.front.members, key=lambda m: compiled.costs.one(m.genome)["macs"])
     networks = tuple(
-        _write(searched, m.genome, dict(zip(names, m.values, strict=True)), folder / f"net-{i:02d}") for i, m in enumerate(members, 1)
+        _write(searched, m.genome, dict(zip(names, m.values, strict=True)), folder / f"net-{i:02d}")
+        for i, m in enumerate(members, 1)
     )
     _tidy(folder, networks)
     return networks
@@ -65,12 +66,19 @@ def _tidy(folder: Path, networks: Sequence[Network]) -> None:
 
 def _write(searched: Searched, genome: Genome, values: dict[str, float], base: Path) -> Network:
     compiled, costs = searched.compiled, searched.compiled.costs.one(genome)
-    notes = [f"found by `search {searched.run.name}`: " + ", ".join(f"{k} {v:.4g}" if v < 10 else f"{k} {v:,.0f}" for k, v in values.items())]
+    notes = [
+        f"found by `search {searched.run.name}`: "
+        + ", ".join(f"{k} {v:.4g}" if v < 10 else f"{k} {v:,.0f}" for k, v in values.items())
+    ]
     text = found_text(compiled, genome, notes)
     found = compile_text(text, compiled)
     state = inherited(searched, genome, found)
     arch = write(base.with_suffix(".arch"), text)
-    weights = save_weights(base.with_suffix(".safetensors"), state, {"space": compiled.space.name, **{k: f"{v:.6g}" for k, v in values.items()}})
+    weights = save_weights(
+        base.with_suffix(".safetensors"),
+        state,
+        {"space": compiled.space.name, **{k: f"{v:.6g}" for k, v in values.items()}},
+    )
     picture = draw(dot(outline(found.graph)), base.with_suffix(".svg")).path
     return Network(base.name, genome, values, costs, compiled.decisions.labels(genome), arch, weights, picture)
 
@@ -84,7 +92,11 @@ def inherited(searched: Searched, genome: Genome, found: Compiled) -> dict[str, 
     target = extract(found.graph, None, ()).eval()
     state = renamed(source, target)
     target.load_state_dict(state)
-    x = torch.randn(1, *(int(n) for n in (found.graph.input.width, *found.graph.input.extent)), generator=torch.Generator().manual_seed(0))
+    x = torch.randn(
+        1,
+        *(int(n) for n in (found.graph.input.width, *found.graph.input.extent)),
+        generator=torch.Generator().manual_seed(0),
+    )
     with torch.no_grad():
         if not torch.equal(source(x), target(x)):
             raise RuntimeError("the found text does not compute what the search evaluated; please report this space")
@@ -100,12 +112,17 @@ def renamed(source: fx.GraphModule, target: fx.GraphModule) -> dict[str, Tensor]
 
 
 def save_weights(path: Path, state: dict[str, Tensor], notes: dict[str, str]) -> Path:
-    """A state as safetensors, with its digest beside it in `manifest.json`."""
-    data = save_safetensors({k: v.detach().cpu().contiguous() for k, v in state.items()}, notes)
+    """A state as safetensors, with its digest beside it in `manifest.json`. `notes` become its entry `hrdsl`."""
+    # Several entries would be written in random order (safetensors 0.8): equal weights must be equal files.
+    data = save_safetensors({k: v.detach().cpu().contiguous() for k, v in state.items()}, {"hrdsl": json.dumps(notes)})
     write(path, data)
     manifest = path.with_name("manifest.json")
     known: dict[str, Any] = json.loads(manifest.read_text()) if manifest.exists() else {}
-    write(manifest, json.dumps({**known, path.name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}}, indent=2) + "\n")
+    write(
+        manifest,
+        json.dumps({**known, path.name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}}, indent=2)
+        + "\n",
+    )
     return path
 
 
@@ -127,13 +144,17 @@ def load_weights(path: Path) -> dict[str, Tensor]:
 def network_of(found: Compiled, weights: Path | None = None, seed: int = 0) -> fx.GraphModule:
     """The network of a file without open decisions, with saved weights or fresh ones. Raises ValueError if they do not fit."""
     if found.decisions.count().value != 1:
-        raise ValueError(f"space `{found.space.name}` holds more than one architecture; choose one with `search` or `sample`")
+        raise ValueError(
+            f"space `{found.space.name}` holds more than one architecture; choose one with `search` or `sample`"
+        )
     network = extract(found.graph, None, (0,) * len(found.graph.decisions), seed=seed)
     if weights is not None:
         state, own = load_weights(weights), network.state_dict()
         wrong = sorted(name for name in {*state, *own} if _size(state, name) != _size(own, name))
         if wrong:
-            raise ValueError(f"{weights} holds another network: {', '.join(wrong[:4])}{' ...' if len(wrong) > 4 else ''}")
+            raise ValueError(
+                f"{weights} holds another network: {', '.join(wrong[:4])}{' ...' if len(wrong) > 4 else ''}"
+            )
         network.load_state_dict(state)
     return network.eval()
 
@@ -145,6 +166,14 @@ def _size(state: dict[str, Tensor], name: str) -> torch.Size | None:
 def as_json(networks: Sequence[Network]) -> list[dict[str, Any]]:
     """Networks as plain data."""
     return [
-        {"name": n.name, "path": str(n.arch), "weights": str(n.weights), "picture": str(n.picture), **n.values, **n.costs, "choices": n.choices}
+        {
+            "name": n.name,
+            "path": str(n.arch),
+            "weights": str(n.weights),
+            "picture": str(n.picture),
+            **n.values,
+            **n.costs,
+            "choices": n.choices,
+        }
         for n in networks
     ]

@@ -62,7 +62,11 @@ def runs_of(compiled: Compiled, train: str | None = None, search: str | None = N
     found = compiled.run("train", train), compiled.run("search", search)
     for run, kind in zip(found, ("train", "search"), strict=True):
         if run is None:
-            raise ArchError(errors.missing_entry(f"a `{kind}` block", "this file", space.span, f"{kind} some_name for {space.name} {{ }}"))
+            raise ArchError(
+                errors.missing_entry(
+                    f"a `{kind}` block", "this file", space.span, f"{kind} some_name for {space.name} {{ }}"
+                )
+            )
     if not compiled.graph.decisions:
         raise ArchError(errors.nothing_to_search(space.name, space.span))
     assert found[0] and found[1]
@@ -91,12 +95,21 @@ def config_of(run: Run, compiled: Compiled, seed: int | None) -> Config:
     """The strategy's settings; hypervolume is measured from no accuracy at the worst end of each cost."""
     strategy: Chosen = run.settings["strategy"]
     options = strategy.options
-    ends = {False: compiled.costs.one(compiled.decisions.largest()), True: compiled.costs.one(compiled.decisions.smallest())}
+    ends = {
+        False: compiled.costs.one(compiled.decisions.largest()),
+        True: compiled.costs.one(compiled.decisions.smallest()),
+    }
     reference = tuple(float(ends[o.maximize][o.name]) if o.exact else 0.0 for o in objectives_of(run))
     chosen = run.settings["seed"] if seed is None else seed
     if strategy.name == "random":
         total = options["evaluations"]
-        return Config(seed=chosen, population=min(40, total), generations=-(-total // min(40, total)), evaluations=total, reference=reference)
+        return Config(
+            seed=chosen,
+            population=min(40, total),
+            generations=-(-total // min(40, total)),
+            evaluations=total,
+            reference=reference,
+        )
     return Config(
         seed=chosen,
         population=options["population"],
@@ -107,7 +120,9 @@ def config_of(run: Run, compiled: Compiled, seed: int | None) -> Config:
     )
 
 
-def problem_of(compiled: Compiled, run: Run, measure: Callable[[Genome], Sequence[float]], evaluated: Callable[[int], None] | None) -> Problem:
+def problem_of(
+    compiled: Compiled, run: Run, measure: Callable[[Genome], Sequence[float]], evaluated: Callable[[int], None] | None
+) -> Problem:
     """The search problem of a space: exact costs are cheap, the rest is measured."""
     objectives = objectives_of(run)
     exact = [o.name for o in objectives if o.exact]
@@ -115,7 +130,9 @@ def problem_of(compiled: Compiled, run: Run, measure: Callable[[Genome], Sequenc
 
     def cheap(genes: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         costs = compiled.costs(genes, peak="peak_activation_bytes" in exact)
-        return np.stack([costs[name].astype(np.float64) for name in exact], axis=1) if exact else np.zeros((len(genes), 0))
+        return (
+            np.stack([costs[name].astype(np.float64) for name in exact], axis=1) if exact else np.zeros((len(genes), 0))
+        )
 
     def expensive(genomes: Sequence[Genome]) -> Iterable[tuple[Genome, Evaluation]]:
         for answer in one_by_one(measure)(genomes):
@@ -127,7 +144,14 @@ def problem_of(compiled: Compiled, run: Run, measure: Callable[[Genome], Sequenc
     return Problem(compiled.decisions, objectives, expensive, cheap, anchors=anchors)
 
 
-def supernet(compiled: Compiled, train: Run, device: torch.device, folder: Path | None, listen: Listener, cache: Path | None = None) -> SupernetTrainer:
+def supernet(
+    compiled: Compiled,
+    train: Run,
+    device: torch.device,
+    folder: Path | None,
+    listen: Listener,
+    cache: Path | None = None,
+) -> SupernetTrainer:
     """The trained supernet of a space; from `folder` if it is there, and kept there. Raises RunError."""
     settings = train.settings
     check(compiled.graph, settings["data"])
@@ -184,6 +208,15 @@ def search(
 
 def _identity(compiled: Compiled, train: Run, run: Run) -> str:
     """What a study belongs to: the texts, the parameters of the space, how the supernet trains and is evaluated."""
-    settings = {k: str(v) for r in (train, run) for k, v in r.settings.items() if k not in ("strategy", "seed") or r is train}
-    plain = json.dumps([digest(compiled.model.module), compiled.space.name, {k: str(v) for k, v in compiled.settings.items()}, settings])
+    settings = {
+        k: str(v) for r in (train, run) for k, v in r.settings.items() if k not in ("strategy", "seed") or r is train
+    }
+    plain = json.dumps(
+        [
+            digest(compiled.model.module),
+            compiled.space.name,
+            {k: str(v) for k, v in compiled.settings.items()},
+            settings,
+        ]
+    )
     return hashlib.sha256(plain.encode()).hexdigest()

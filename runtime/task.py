@@ -53,9 +53,7 @@ def normalise(images: Tensor) -> Tensor:
     return (images.float() / 255 - 0.5) / 0.25
 
 
-def examples(
-    data: str, split: str, count: int, size: int, device: torch.device, cache: Path | None = None
-) -> Examples:
+def examples(data: str, split: str, count: int, size: int, device: torch.device, cache: Path | None = None) -> Examples:
     """The first `count` images of a split at `size` x `size` pixels. Raises RunError if there are none of that size."""
     try:
         found = load(data, split, count, size, cache=cache)
@@ -88,7 +86,7 @@ def distillation_loss(logits: Tensor, teacher: Tensor) -> Tensor:
 
 
 class MeanIoU:
-    """Mean intersection over union from a confusion matrix; classes that never occur and are never predicted do not count.
+    """Mean intersection over union; classes that never occur and are never predicted do not count.
 
     It is NaN if some logit was not finite.
     """

@@ -92,7 +92,9 @@ class SupernetTrainer:
         """One optimiser step; the mean loss of its architectures."""
         settings, step = self.settings, self.done
         seed_dropout(settings["seed"], step)
-        images, labels = self.data.batch(rows(settings["seed"], step, len(self.data), settings["batch"]).to(self.device))
+        images, labels = self.data.batch(
+            rows(settings["seed"], step, len(self.data), settings["batch"]).to(self.device)
+        )
         architectures = self.architectures(step)
         boxes = touched(self.names, map(self.planner.specialiser, architectures))
         self.optimizer.clear(boxes)
@@ -177,7 +179,10 @@ def train_network(
     options = settings["optimizer"].options
     decayed = [p for p in network.parameters() if p.dim() > 1]
     others = [p for p in network.parameters() if p.dim() <= 1]
-    groups = [{"params": decayed, "weight_decay": float(options["weight_decay"])}, {"params": others, "weight_decay": 0.0}]
+    groups = [
+        {"params": decayed, "weight_decay": float(options["weight_decay"])},
+        {"params": others, "weight_decay": 0.0},
+    ]
     peak = float(options["lr"])
     optimizer: torch.optim.Optimizer
     if settings["optimizer"].name == "adamw":

@@ -190,3 +190,25 @@ def test_trionet() -> None:
     assert time.perf_counter() - start < 1
     assert count.exact
     assert count.value == 71_810_804_455_625_701_830_000_000
+
+
+# gates after gates -------------------------------------------------------------------------------------------------
+
+GATE = "cell gate(width) {\n  open in {true, false}\n  out = if open then x -> conv(3, width) else none\n}\n"
+GATED = {
+    "one after the other": "cell pair(width) { out = x + (x -> gate -> gate) }\n",
+    "multiplied": "cell pair(width) { out = x + multiply(x -> gate, x -> gate) }\n",
+    "one within the other": "cell pair(width) { out = x + (x -> outer) }\n"
+    "cell outer(width) {\n  open in {true, false}\n  out = if open then (x -> gate) + (x -> gate) else none\n}\n",
+}
+
+
+@pytest.mark.parametrize("name", GATED)
+def test_canonical_form_of_closed_gates_is_the_same_network(name: str) -> None:
+    """Gates that hide each other are reset one after the other: both closed must not become both open."""
+    space = compile_text(ONE_STAGE.format(stages=stages("pair", "1..1"), cells=GATED[name] + GATE))
+    reference = Reference(space.graph)
+    for raw in reference.raw():
+        [genes] = space.decisions.canonical(np.array([raw])).tolist()
+        assert reference.network(genes) == reference.network(raw)
+        assert space.decisions.canonical(np.array([genes])).tolist() == [genes]

@@ -24,17 +24,24 @@ def positive(site: Site, operator: str, name: str, value: Value) -> None:
 
     def fault(example: str) -> ArchError:
         return ArchError(
-            errors.out_of_range(f"{name}` of `{operator}", f"{text(value)}{example}", "a whole number of at least 1", site.span)
+            errors.out_of_range(
+                f"{name}` of `{operator}", f"{text(value)}{example}", "a whole number of at least 1", site.span
+            )
         )
 
-    site.check(apply("whole", value), lambda e: ArchError(errors.not_whole(f"{name}` of `{operator}", text(value), site.span, e)))
+    site.check(
+        apply("whole", value),
+        lambda e: ArchError(errors.not_whole(f"{name}` of `{operator}", text(value), site.span, e)),
+    )
     site.check(apply(">=", value, 1), fault)
 
 
 def odd(site: Site, operator: str, name: str, value: Value) -> None:
     """An odd number: the size of a window around a middle."""
     fact = apply("==", apply("%", value, 2), 1)
-    site.check(fact, lambda example: ArchError(errors.not_odd(f"{name}` of `{operator}", text(value), site.span, example)))
+    site.check(
+        fact, lambda example: ArchError(errors.not_odd(f"{name}` of `{operator}", text(value), site.span, example))
+    )
 
 
 def divides(site: Site, operator: str, what: str, value: Value, by: Value) -> None:

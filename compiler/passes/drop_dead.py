@@ -14,6 +14,7 @@ def drop_dead(graph: Graph) -> Graph:
         return graph
     number = {old: new for new, old in enumerate(kept)}
     nodes = tuple(
-        replace(graph.nodes[i], inputs=tuple(None if k is None else number.get(k) for k in graph.nodes[i].inputs)) for i in kept
+        replace(graph.nodes[i], inputs=tuple(None if k is None else number.get(k) for k in graph.nodes[i].inputs))
+        for i in kept
     )
     return replace(graph, nodes=nodes, output=number[graph.output])
