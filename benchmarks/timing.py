@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median, quantiles
 
-# Before anything imports numpy or torch.
+# For child processes; the scripts themselves call torch.set_num_threads(1).
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[name] = "1"
 ROOT = Path(__file__).resolve().parents[1]

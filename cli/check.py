@@ -53,9 +53,8 @@ def check(path: Path, space: str | None, chosen: dict[str, Any]) -> tuple[dict[s
 
 def constraints(found: Compiled) -> list[Diagnostic]:
     """What is wrong with the constraints of a space and of its searches."""
-    searches = [r for r in found.model.runs if (r.kind, r.space) == ("search", found.space.name) and r.requires]
     diagnostics: list[Diagnostic] = []
-    for each in (found, *(found.restricted(r.requires) for r in searches)):
+    for each in (found, *(found.restricted(name) for name, more in found.graph.searches.items() if more)):
         quick = at_a_glance(each.graph)
         diagnostics += each.decisions.check() if quick is None else quick
     return list(dict.fromkeys(diagnostics))

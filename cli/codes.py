@@ -310,13 +310,6 @@ CODES: dict[str, Code] = {
         "branch coarse at 1/4 { width in 1..1000000000 }",
         "branch coarse at 1/4 { width in 16..64 step 16 }",
     ),
-    "E315": Code(
-        "a branch has no width",
-        "Something reads the width of the branch, and the branch does not say it.",
-        "branch",
-        "branch coarse at 1/4 { depth = 2 }",
-        "branch coarse at 1/4 { width = 32 }",
-    ),
     # decisions and constraints
     "E401": Code(
         "an empty domain",

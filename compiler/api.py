@@ -1,7 +1,7 @@
 """The compiler as one call: a file in, a compiled space out; costs, decisions and modules are made when first asked for."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ from ..dsl import errors
 from ..dsl.diagnostic import ArchError, Diagnostic, Span
 from ..dsl.model import Model, Run, Space, build_model
 from ..dsl.modules import Module, load
-from ..dsl.syntax import Expr, Require
+from ..dsl.syntax import Expr
 from .elaborate import elaborate
 from .graph import Graph
 from .ops import operators
@@ -30,13 +30,18 @@ class Compiled:
     graph: Graph
     warnings: tuple[Diagnostic, ...]
     settings: Mapping[str, Any]
+    shared: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """What further constraints do not change: made once for a space and all its searches."""
 
-    @cached_property
+    @property
     def costs(self) -> "Costs":
         """Exact vectorised costs of any matrix of genes."""
-        from .cost import Costs
+        if "costs" not in self.shared:
+            from .cost import Costs
 
-        return Costs(self.graph)
+            self.shared["costs"] = Costs(self.graph)
+        costs: Costs = self.shared["costs"]
+        return costs
 
     @cached_property
     def decisions(self) -> "Decisions":
@@ -45,15 +50,12 @@ class Compiled:
 
         return Decisions(self.graph, self.costs)
 
-    def restricted(self, requires: Sequence[Require]) -> "Compiled":
-        """The same space under further constraints, those of a search."""
-        if not requires:
+    def restricted(self, search: str) -> "Compiled":
+        """The same space under the constraints of one of its searches too."""
+        more = self.graph.searches.get(search, ())
+        if not more:
             return self
-        space = replace(self.space, requires=(*self.space.requires, *requires))
-        graph, _ = elaborate(self.model, space, operators(), self.settings)
-        for step in PASSES:
-            graph = step(graph)
-        return replace(self, space=space, graph=graph)
+        return replace(self, graph=replace(self.graph, constraints=(*self.graph.constraints, *more)))
 
     def run(self, kind: str, name: str | None = None) -> Run | None:
         """The `train` or `search` block for this space."""

@@ -7,6 +7,7 @@ batch 1, nodes in the order of the graph, each value freed after its last use.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 
 import numpy as np
@@ -65,7 +66,10 @@ class Costs:
         for term in terms(graph):
             self._place(term, groups)
         self.groups = [(masks, [_tabulate(b) for b in _buckets(found)]) for masks, found in groups.items()]
-        self.peak = _Peak(graph)
+
+    @cached_property
+    def peak(self) -> "_Peak":
+        return _Peak(self.graph)
 
     def _place(self, term: Term, groups: dict[tuple[Value, ...], list[tuple[int, list[Table | int]]]]) -> None:
         """A term into the group of its large conditions; one with large factors is evaluated as a product."""

@@ -263,7 +263,7 @@ class Decisions:
         """Warnings on constraints. Raises ArchError if no architecture meets them all."""
         found: list[Diagnostic] = []
         for c in self.constraints:
-            if c.condition is True:
+            if c.condition is True and self.decisions:
                 found.append(errors.always_met(c.syntax.span))
             if c.condition is False:
                 raise ArchError(errors.never_met(c.syntax.span, self.parts(c.syntax)))

@@ -78,6 +78,11 @@ class _Elaborator:
             flows = self.run_stage(stage, flows)
         output = self.head(flows)
         constraints = tuple(self.constraint(r, found) for r in self.space.requires)
+        searches = {
+            run.name: tuple(self.constraint(r, found) for r in run.requires)
+            for run in self.model.runs
+            if (run.kind, run.space) == ("search", self.space.name)
+        }
         found += self.decisions.unused()
         if found:
             raise ArchError(*found)
@@ -90,6 +95,7 @@ class _Elaborator:
             constraints,
             lanes,
             tuple(self.decisions.choices),
+            searches,
         )
         return graph, (*self.decisions.warnings, *self.unread())
 
@@ -268,7 +274,9 @@ class _Elaborator:
         head = self.callable_entry("head", self.root)
         last = tuple(flows.values())
         x = last if self.space.stages else last[0]
-        return self.require_flow(self.flow(head, x, ("head",), self.root, span), span)
+        out = self.require_flow(self.flow(head, x, ("head",), self.root, span), span)
+        UseSite(span, True).check(out.shape.present, lambda example: ArchError(errors.no_flow(span, example)))
+        return out
 
     def lane_of(self, name: str) -> Lane:
         found, width = self.evaluator.find("width", self.branches[name])

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from ..dsl import errors
 from ..dsl.diagnostic import ArchError, Diagnostic, Span
 from ..dsl.model import COSTS
+from ..dsl.settings import constant
 from ..dsl.syntax import (
     Attribute,
     Binary,
@@ -26,6 +27,7 @@ from ..dsl.syntax import (
     Number,
     Unary,
     Vary,
+    path_text,
 )
 from .operator import Operator, signature
 from .scope import Decisions, Entry, Path, Scope, owner_of, said
@@ -93,12 +95,27 @@ class Evaluator:
         for scope in use.chain():
             override = self.decisions.override((*scope.path, name)) if scope.kind != "item" else None
             if override is not None:
-                return True, self.entry(name, override[0], scope, use)
+                value = self.entry(name, override[0], scope, use)
+                self._within(name, value, override[0], scope)
+                return True, value
             if name in scope.values:
                 return True, scope.values[name]
             if name in scope.entries:
                 return True, self.entry(name, scope.entries[name], scope, use)
         return False, None
+
+    def _within(self, name: str, value: Any, entry: Entry, scope: Scope) -> None:
+        """A number that closes a decision must be one of its values."""
+        declared = next((s.entries[name] for s in scope.chain() if name in s.entries), None)
+        if not isinstance(declared, Vary) or isinstance(entry, Vary) or not isinstance(value, int | Fraction | str):
+            return
+        if isinstance(declared.domain, Members) and any(constant(i) is None for i in declared.domain.items):
+            return
+        values, labels = self.domain(declared.domain, scope, scope)
+        if value not in values:
+            path = path_text((*scope.path, name))
+            shown = ", ".join(f"`{label}`" for label in labels[:12]) + (", ..." if len(labels) > 12 else "")
+            raise ArchError(errors.outside_domain(path, _text(value), entry.value.span, declared.domain.span, shown))
 
     def declares(self, name: str, use: Scope) -> bool:
         """Whether a name is declared in `use` or outwards; nothing is evaluated."""

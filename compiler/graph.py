@@ -3,6 +3,7 @@
 `Graph` holds frozen nodes in topological order; `as_networkx` is its public form.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -97,6 +98,8 @@ class Graph:
     constraints: tuple[Constraint, ...]
     lanes: tuple[Lane, ...]
     sites: tuple["Choice", ...]
+    searches: Mapping[str, tuple[Constraint, ...]] = field(default_factory=dict, compare=False)
+    """What each search of the space requires beyond `constraints`."""
 
     @property
     def input(self) -> Shape:

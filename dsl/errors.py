@@ -260,11 +260,11 @@ def not_odd(name: str, value: str, span: Span, example: str) -> Diagnostic:
     return Diagnostic("E305", f"`{name}` must be odd", Label(span, f"it is {value}{example}"), help=help)
 
 
-def no_flow(span: Span) -> Diagnostic:
+def no_flow(span: Span, example: str = "") -> Diagnostic:
     return Diagnostic(
         "E310",
         "nothing flows here",
-        Label(span, "every alternative is `none`"),
+        Label(span, f"the network has no output{example}" if example else "every alternative is `none`"),
         help="keep at least one alternative that is not `none`",
     )
 
@@ -293,10 +293,6 @@ def too_large(what: str, count: str, limit: int, span: Span) -> Diagnostic:
     return Diagnostic(
         "E314", f"{what} is too large", Label(span, f"{count}, at most {limit:,}"), help="make it smaller"
     )
-
-
-def unknown_width(branch: str, span: Span) -> Diagnostic:
-    return Diagnostic("E315", f"branch `{branch}` has no width", Label(span), help="add `width = 32` to the branch")
 
 
 # E4xx: decisions and constraints -----------------------------------------------------------------------------------

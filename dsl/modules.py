@@ -1,4 +1,4 @@
-"""Files and what they declare: `use` is resolved here. Nothing outside the file's own folder and the library is read."""
+"""Files and what they declare: `use` is resolved here. Only the file's own folder and the library are read."""
 
 from dataclasses import dataclass, field
 from functools import cache

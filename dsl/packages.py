@@ -1,4 +1,4 @@
-"""Entry points of installed packages. `importlib.metadata` costs as much as reading a file: it is asked only if need be."""
+"""Entry points of installed packages; `importlib.metadata` is slow to import and asked only where there are any."""
 
 import sys
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ def entry_points(group: str) -> "Iterable[EntryPoint]":
 
 @cache
 def _any() -> bool:
-    """Whether some package on the path may extend the language: its metadata names a group, or cannot be looked into."""
+    """Whether some package on the path may extend the language: its metadata names a group, or cannot be read."""
     return any(map(_extends, sys.path))
 
 

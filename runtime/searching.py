@@ -176,7 +176,7 @@ def search(
     Raises ArchError, RunError, StudyError.
     """
     train, run = runs_of(compiled, *names)
-    restricted = compiled.restricted(run.requires)
+    restricted = compiled.restricted(run.name)
     restricted.decisions.check()
     config = config_of(run, restricted, seed)
     identity = identify(_identity(compiled, train, run), objectives_of(run), config, run.settings["strategy"].name)

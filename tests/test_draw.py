@@ -137,13 +137,6 @@ def test_a_closed_gate_is_not_drawn(gated: Graph) -> None:
     ]
 
 
-def test_where_all_may_be_missing_only_parts_are_optional(tmp_path: Path) -> None:
-    text = GATED.replace("fuse = fusion.exchange", "fuse in {fusion.exchange, none}")
-    picture = outline(compiled(tmp_path, text))
-    assert not any(b.note for b in picture.boxes if b.role in ("input", "stem", "head"))
-    assert not any(k.gates for k in picture.links if k.target in ("stem", "s1.a[1]"))
-
-
 def test_a_network_without_choices_is_all_closed(tmp_path: Path) -> None:
     picture = outline(compiled(tmp_path, PLAIN))
     assert picture.title == "network plain"
