@@ -42,9 +42,11 @@ def planned(space: Compiled, store: Store, genes: Genome, x: Tensor, labels: Ten
         boxes = touched(names, [planner.specialiser(genes)])
         optimizer.clear(boxes)
         yield "zero"
-        loss = nn.functional.cross_entropy(planner(genes)(x, "batch"), labels)
+        plan = planner(genes)
+        loss = nn.functional.cross_entropy(plan(x, "batch"), labels)
         yield "forward"
-        loss.backward()
+        with store.collecting(plan.parameters()):
+            loss.backward()
         yield "backward"
         optimizer.step(boxes, RATE)
         yield "optimizer"

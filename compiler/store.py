@@ -6,7 +6,8 @@ straight into the store, and no slice is on the tape. So nothing but the store m
 
 import hashlib
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from math import prod, sqrt
@@ -61,6 +62,7 @@ class Store:
         self.flat = torch.zeros(total, dtype=dtype)
         self.gradient = torch.zeros(total, dtype=dtype, device=device)
         self._views: dict[tuple[str, tuple[Runs, ...]], View] = {}
+        self._homes: dict[int, Tensor] = {}
         self.initialise()
         self.flat = self.flat.to(device)
 
@@ -102,8 +104,23 @@ class Store:
             if len(several) != 1:
                 return Cat(axis, tuple(self.view(name, (*runs[:axis], (run,), *runs[axis + 1 :])) for run in several))
         alias = nn.Parameter(_cut(self.tensor(name), runs))
-        alias.grad = _cut(self.gradient_of(name), runs)
+        alias.grad = self._homes[id(alias)] = _cut(self.gradient_of(name), runs)
         return alias
+
+    @contextmanager
+    def collecting(self, aliases: Sequence[nn.Parameter]) -> Iterator[None]:
+        """Around a backward pass: autograd hands fresh gradients over, which is faster than adding in place, and they are
+        added to the flat gradient at the end."""
+        for alias in aliases:
+            alias.grad = None
+        try:
+            yield
+        finally:
+            fresh = [(self._homes[id(a)], a.grad) for a in aliases if a.grad is not None]
+            if fresh:
+                torch._foreach_add_([home for home, _ in fresh], [grad for _, grad in fresh])
+            for alias in aliases:
+                alias.grad = self._homes[id(alias)]
 
     def read(self, name: str, runs: tuple[Runs, ...]) -> Tensor:
         """A contiguous copy of these runs of a parameter."""
@@ -124,6 +141,7 @@ class Store:
         """Move to a device. Plans and modules made before are stale: `generation` tells."""
         self.flat, self.gradient = self.flat.to(device), self.gradient.to(device)
         self._views.clear()
+        self._homes.clear()
         self.generation += 1
         return self
 

@@ -101,14 +101,16 @@ class SupernetTrainer:
         distil = bool(settings["sample"].options.get("distill"))
         total, teacher = 0.0, None
         for genes in architectures:
+            plan = self.planner(genes)
             with autocast(self.device):
-                logits = self.planner(genes)(images, "batch")
+                logits = plan(images, "batch")
             if teacher is not None:
                 loss = distillation_loss(logits, teacher)
             else:
                 loss = segmentation_loss(logits, labels, self.weights, self.data.ignore)
                 teacher = logits.detach() if distil else None
-            (loss / len(architectures)).backward()  # type: ignore[no-untyped-call]
+            with self.store.collecting(plan.parameters()):
+                (loss / len(architectures)).backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
         require_finite(total, step)
         self.updating = True
