@@ -1,5 +1,9 @@
 """A network for use elsewhere: safetensors, plain Python source, ONNX, torch.export."""
 
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -47,13 +51,28 @@ def _onnx(network: fx.GraphModule, size: tuple[int, int, int], path: Path) -> fl
     except ImportError:
         raise ValueError("ONNX needs onnx, onnxscript and onnxruntime: install `hrdsl[onnx]`") from None
     x = _input(size)
-    program = torch.onnx.export(network, (x,), dynamo=True, verbose=False)
+    with quiet():
+        program = torch.onnx.export(network, (x,), dynamo=True, verbose=False)
     assert program is not None
     write_by(path, lambda aside: program.save(str(aside)))
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     out = session.run(None, {session.get_inputs()[0].name: x.numpy()})[0]
     with torch.no_grad():
         return _difference(torch.from_numpy(out), network(x))
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without what torch's exporter says of packages that are not needed here."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def _input(size: tuple[int, int, int]) -> torch.Tensor:

@@ -14,7 +14,7 @@ def write(path: Path, content: bytes | str) -> Path:
 def write_by(path: Path, save: Callable[[Path], object]) -> Path:
     """As `write`, for what writes itself to a path."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
         save(aside)
         with aside.open("rb+") as file:
