@@ -138,11 +138,11 @@ def test_words_and_units() -> None:
 
 
 def test_limits() -> None:
-    from hrdsl.compiler import decisions, elaborate, evaluate, factors, sym
+    from hrdsl.compiler import build, decisions, factors, functions, sym
     from hrdsl.dsl import faults, modules, numbers, parser
 
     limits = [faults.LENGTH, modules.LARGEST, faults.NESTING, parser.LEVELS, parser.FAULTS, numbers.DIGITS]
-    limits += [evaluate.WIDEST, elaborate.MOST_NODES, elaborate.DEEPEST, factors.LARGEST]
+    limits += [functions.WIDEST, build.MOST_NODES, build.DEEPEST, factors.LARGEST]
     limits += [decisions.ENUMERABLE, decisions.PATIENCE, 4 * sym.LIMIT]
     for limit in limits:
         assert re.search(rf"(?<![\d,]){limit:,}(?![\d,])", SPEC), limit

@@ -1,0 +1,344 @@
+"""Flows to nodes: what a cell, an operator, alternatives or a repetition makes of a flow. Shapes are inferred and checked."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any
+
+from ..dsl import errors
+from ..dsl.diagnostic import ArchError, Diagnostic, Label, Span
+from ..dsl.syntax import Fix, Target, Vary
+from .axis import Axis, Chosen, largest
+from .evaluate import Evaluator
+from .functions import WIDEST
+from .graph import Node, Switch
+from .operator import Operator, signature
+from .scope import Decisions, Path, Scope
+from .shape import Shape
+from .sym import Value, apply, both, deps, either, implied, is_sym
+from .values import Alternatives, Cell, Flow, Operation, Pipeline, Repeat, is_callable, kind_of
+
+MOST_NODES = 200_000
+"""A space expands to at most this many nodes."""
+DEEPEST = 40
+"""Cells nest at most this deep."""
+
+
+class UseSite:
+    """Where an operator is applied, under which condition."""
+
+    def __init__(self, span: Span, condition: Value) -> None:
+        self.span = span
+        self.condition = condition
+
+    def check(self, fact: Value, fault: Callable[[str], Exception]) -> None:
+        """Raise unless `fact` holds wherever the condition does; the fault gets a counterexample as text."""
+        against = implied(self.condition, fact)
+        if against is not None:
+            example = ", ".join(f"{d.path} = {d.labels[g]}" for d, g in against.items())
+            raise fault(f" when {example}" if example else "")
+
+
+class Builder:
+    """The nodes made so far; `condition` is what holds where the next one is made, `lane` and `stage` where it belongs."""
+
+    def __init__(self, operators: dict[str, type[Operator]]) -> None:
+        self.decisions = Decisions()
+        self.evaluator = Evaluator(self, self.decisions, operators)
+        self.operators = operators
+        self.nodes: list[Node] = []
+        self.names: dict[Path, int] = {}
+        self.condition: Value = True
+        self.lane = ""
+        self.stage = ""
+        self.depth = 0
+        self.within: list[tuple[Cell, Span]] = []
+
+    # flows
+
+    def require_flow(self, value: Any, span: Span) -> Flow:
+        if not isinstance(value, Flow):
+            raise ArchError(
+                errors.no_flow(span) if value is None else errors.wrong_kind(kind_of(value), "a flow", span)
+            )
+        return value
+
+    def flow(self, value: Any, x: Any, base: Path, use: Scope, span: Span) -> Any:
+        """`x -> value`: what a cell, an operator, alternatives or a chain makes of a flow (None: `none`)."""
+        if value is None or (x is None and not isinstance(value, Operation)):
+            return None
+        self.depth += 1
+        try:
+            if self.depth > DEEPEST:
+                raise ArchError(self.too_deep(span))
+            match value:
+                case Operation():
+                    return self.operation(value, x, base, use, span)
+                case Cell():
+                    return self.cell(value, x, base, use, span)
+                case Alternatives():
+                    return self.alternatives(value, x, base, use, span)
+                case Repeat():
+                    return self.repeat(value, x, base, use, span)
+                case Pipeline():
+                    for link, place in value.links:
+                        x = self.flow(link, x, base, use, place)
+                    return x
+        finally:
+            self.depth -= 1
+        raise ArchError(errors.wrong_kind(kind_of(value), "a cell or an operator", span))
+
+    def too_deep(self, span: Span) -> Diagnostic:
+        """Too many cells within each other: mostly a cell that contains itself."""
+        blocks = [c.block for c, _ in self.within]
+        for i, block in enumerate(blocks):
+            if block in blocks[i + 1 :]:
+                again = blocks.index(block, i + 1)
+                chain = tuple(c.label for c, _ in self.within[i : again + 1])
+                return errors.recursive(chain[0], self.within[again][1], chain)
+        return errors.too_deep(span, DEEPEST)
+
+    def repeat(self, value: Repeat, x: Any, base: Path, use: Scope, span: Span) -> Any:
+        def one(k: int, flow: Flow) -> Flow:
+            label = getattr(value.body, "label", "repeat")
+            return self.require_flow(self.flow(value.body, flow, (*base, label, k), use, span), span)
+
+        return self.times(value.times, x, one, base, span, span)
+
+    def times(self, times: Value, x: Any, one: Callable[[int, Flow], Flow], base: Path, entry: Span, span: Span) -> Any:
+        """`one` applied again and again; a searched number of times picks among the results."""
+        values = times.values if is_sym(times) and hasattr(times, "values") else (times,)
+        if not all(isinstance(v, int) and not isinstance(v, bool) for v in values):
+            raise ArchError(
+                errors.wrong_kind(kind_of(times) if not is_sym(times) else "not whole", "a whole number", entry)
+            )
+        if min(values) < 0 or max(values) > WIDEST:
+            raise ArchError(errors.out_of_range("times", str(max(values)), f"from 0 to {WIDEST}", entry))
+        outer, flow, results = self.condition, x, [x]
+        try:
+            for k in range(1, max(values) + 1):
+                self.condition = both(outer, apply(">=", times, k))
+                flow = one(k, flow)
+                results.append(flow)
+        finally:
+            self.condition = outer
+        if not is_sym(times):
+            return flow
+        first = min(values)
+        return self.choose(apply("-", times, first), results[first:], (*base, "depth"), span)
+
+    def alternatives(self, value: Alternatives, x: Any, base: Path, use: Scope, span: Span) -> Any:
+        outer, results = self.condition, []
+        try:
+            for k, option in enumerate(value.options):
+                self.condition = both(outer, apply("==", value.select, k))
+                results.append(self.flow(option, x, base, use, span) if self.condition is not False else None)
+        finally:
+            self.condition = outer
+        return self.choose(value.select, results, (*base, "choice"), span)
+
+    def cell(self, cell: Cell, x: Any, base: Path, use: Scope, span: Span) -> Any:
+        """The result of a cell's body for the flow (or the flows) `x`."""
+        self.within.append((cell, span))
+        try:
+            return self.body(cell, x, base, use, span)
+        except ArchError as fault:
+            raise ArchError(*(used_here(d, cell, span) for d in fault.found)) from None
+        finally:
+            self.within.pop()
+
+    def body(self, cell: Cell, x: Any, base: Path, use: Scope, span: Span) -> Any:
+        path = self.unique((*base, cell.label))
+        arguments = self.arguments(cell, use, span)
+        entries = {str(line.target): line for line in cell.block.lines if isinstance(line, Fix | Vary)}
+        body = Scope("body", path, cell.module, entries={n: e for n, e in entries.items() if n not in arguments})
+        body.values |= {**arguments, "x": x}
+        result = "out" if "out" in entries else "cell"
+        for name, entry in entries.items():
+            if name in arguments:
+                continue
+            value = self.evaluator.find(name, body)[1]
+            if is_callable(value) and name == result:
+                value = self.flow(value, x, path, body, entry.span)
+            body.values[name] = value
+        out = body.values[result]
+        if isinstance(out, tuple) and len(out) == 1:
+            out = out[0]
+        return (
+            Flow(out.node, out.shape, x.lane if isinstance(x, Flow) else self.lane, span)
+            if isinstance(out, Flow)
+            else out
+        )
+
+    def arguments(self, cell: Cell, use: Scope, span: Span) -> dict[str, Any]:
+        """Parameters: given, found outwards where the cell is used, or their default."""
+        out = dict(cell.arguments)
+        defaults = Scope("body", use.path, cell.module, values=out)
+        for p in cell.block.parameters or ():
+            if p.name in out:
+                continue
+            if p.default is not None:
+                out[p.name] = self.evaluator.value(p.default, defaults, ())
+                continue
+            found, value = self.evaluator.find(p.name, use)
+            if not found:
+                raise ArchError(errors.missing_argument(p.name, cell.label, span))
+            out[p.name] = value
+        return out
+
+    # nodes
+
+    def operate(self, kind: str, flows: tuple[Any, ...], base: Path, use: Scope, span: Span) -> Any:
+        """An operator written as `+` or `*`."""
+        kept = tuple(f for f in flows if f is not None)
+        wrong = next((f for f in kept if not isinstance(f, Flow)), None)
+        if wrong is not None:
+            raise ArchError(
+                errors.not_an_operation("+" if kind == "sum" else "*", kind_of(flows[0]), kind_of(flows[1]), span)
+            )
+        if len(kept) < 2 and kind == "sum":
+            return kept[0] if kept else None
+        flows = (kept,) if kind == "sum" else kept
+        return self.operation(Operation(self.operators[kind], {}, flows), None, base, use, span)
+
+    def operation(self, operation: Operation, x: Any, base: Path, use: Scope, span: Span) -> Any:
+        """One node. `none` flows through: a list leaves it out, any other operator gives `none`."""
+        kind = operation.kind
+        many = kind.inputs is None
+        given = (*((x,) if x is not None else ()), *operation.flows)
+        given = tuple(f[0] if isinstance(f, tuple) and len(f) == 1 else f for f in given)
+        if many:
+            given = tuple(f for f in flatten(given) if f is not None)
+            if len(given) < 2:
+                return given[0] if given else None
+        elif len(given) != kind.inputs or any(not isinstance(f, Flow) for f in given):
+            if any(f is None for f in given) or x is None:
+                return None
+            lists = [f for f in given if isinstance(f, tuple)]
+            got = f"a list of {len(lists[0])}" if lists else f"{len(given)}"
+            help = "join the list first: `concat -> ...`, `sum -> ...`, or take one of it: `x[0]`" if lists else ""
+            raise ArchError(
+                errors.wrong_form(kind.name, got, f"{kind.inputs} flow{'s' if kind.inputs != 1 else ''}", span, help)
+            )
+        wrong = next((f for f in given if not isinstance(f, Flow)), None)
+        if wrong is not None:
+            raise ArchError(errors.wrong_kind(kind_of(wrong), "a flow", span))
+        op = kind(**self.operation_settings(operation, use, span))
+        present = [f.shape.present for f in given]
+        shapes = tuple(f.shape for f in given)
+        some = apply_or(present) if many else both(*present)
+        site = UseSite(span, both(self.condition, some) if not many else self.condition)
+        shape = op.shape(site, *shapes).where(some)
+        return self.add(self.unique((*base, op.name)), op, tuple(f.node for f in given), shape, span, given)
+
+    def operation_settings(self, operation: Operation, use: Scope, span: Span) -> dict[str, Any]:
+        out: dict[str, Any] = {}
+        for f in signature(operation.kind):
+            if f.name in operation.settings:
+                value = operation.settings[f.name]
+            elif f.required:
+                found, value = self.evaluator.find(f.name, use)
+                if not found:
+                    raise ArchError(errors.missing_argument(f.name, operation.label, span))
+            else:
+                value = f.default
+            out[f.name] = self.setting(operation.label, f.name, f.kind, value, operation.places.get(f.name, span))
+        return out
+
+    @staticmethod
+    def setting(label: str, name: str, kind: str, value: Any, span: Span) -> Any:
+        if kind != "whole" and deps(value):
+            raise ArchError(errors.not_static(f"`{name}` of `{label}`", span, deps(value)[0].path))
+        good = {
+            "whole": is_sym(value) or (isinstance(value, int | Fraction) and not isinstance(value, bool)),
+            "number": isinstance(value, int | Fraction) and not isinstance(value, bool),
+            "flag": isinstance(value, bool),
+            "text": isinstance(value, str),
+        }[kind]
+        if not good:
+            words = {"whole": "a whole number", "number": "a number", "flag": "`true` or `false`", "text": "a text"}[
+                kind
+            ]
+            raise ArchError(errors.wrong_kind(f"{kind_of(value)} for `{name}` of `{label}`", words, span))
+        return value
+
+    def choose(self, select: Value, options: Sequence[Any], base: Path, span: Span) -> Any:
+        """A switch between flows (None: `none`); no node where nothing is left to choose."""
+        flows = [o for o in options if isinstance(o, Flow)]
+        if not flows or not is_sym(select):
+            return options[select] if not is_sym(select) else None
+        wrong = next((o for o in options if o is not None and not isinstance(o, Flow)), None)
+        if wrong is not None:
+            raise ArchError(errors.wrong_kind(kind_of(wrong), "a flow", span))
+        forms = {f.shape.form for f in flows}
+        if len(forms) > 1:
+            raise ArchError(errors.wrong_form("in", " and ".join(sorted(forms)), "alternatives of one form", span))
+        shape = self.chosen_shape(select, options, flows)
+        if len({f.node for f in flows}) == 1 and len(flows) == len(options):
+            return flows[0]
+        inputs = tuple(o.node if isinstance(o, Flow) else None for o in options)
+        return self.add(self.unique(base), Switch(select), inputs, shape, span, tuple(flows))
+
+    @staticmethod
+    def chosen_shape(select: Value, options: Sequence[Any], flows: list[Flow]) -> Shape:
+        shapes = [o.shape if isinstance(o, Flow) else flows[0].shape for o in options]
+        first = shapes[0]
+
+        def pick(parts: list[Value]) -> Value:
+            return parts[0] if all(p == parts[0] for p in parts) else apply("select", select, *parts)
+
+        axes: list[Axis] = [s.channels for s in shapes]
+        channels = axes[0] if all(a == axes[0] for a in axes) else Chosen(select, tuple(axes))
+        extent = tuple(pick([s.extent[k] for s in shapes]) for k in range(len(first.extent)))
+        present = pick([s.present if isinstance(o, Flow) else False for s, o in zip(shapes, options, strict=True)])
+        return Shape(first.form, channels, extent, pick([s.stride for s in shapes]), present)
+
+    def unique(self, path: Path) -> Path:
+        """`path`, numbered if it is taken."""
+        count = self.names.get(path, 0) + 1
+        self.names[path] = count
+        if count == 1 or not path:
+            return path
+        last = path[-1]
+        return (*path, count) if isinstance(last, int) else (*path[:-1], f"{last}{count}")
+
+    def add(
+        self,
+        path: Path,
+        op: Operator,
+        inputs: tuple[int | None, ...],
+        shape: Shape,
+        span: Span,
+        given: Sequence[Flow] = (),
+    ) -> Flow:
+        if len(self.nodes) >= MOST_NODES:
+            raise ArchError(errors.too_large("the space", f"more than {MOST_NODES:,} nodes", MOST_NODES, span))
+        for extent in (shape.width, *shape.extent):
+            if largest(extent) > 1 << 40:
+                raise ArchError(errors.too_large("a tensor", str(largest(extent)), 1 << 40, span))
+        weights = op.weights(tuple(f.shape for f in given), shape)
+        name = str(Target(path, span=span))
+        self.nodes.append(Node(name, op, inputs, shape, weights, self.lane, self.stage, span))
+        return Flow(len(self.nodes) - 1, shape, given[0].lane if given else self.lane, span)
+
+
+def used_here(fault: Diagnostic, cell: Cell, span: Span) -> Diagnostic:
+    """A fault inside a cell of another file also shows where the cell is used."""
+    seen = {label.span.source for label in (fault.here, *fault.there)}
+    if span.source in seen or fault.here.span.source is not cell.module.source:
+        return fault
+    return replace(fault, there=(*fault.there, Label(span, f"`{cell.label}` is used here")))
+
+
+def flatten(items: Iterable[Any]) -> Iterator[Any]:
+    """Lists within lists, one after the other."""
+    for item in items:
+        if isinstance(item, tuple):
+            yield from flatten(item)
+        else:
+            yield item
+
+
+def apply_or(present: list[Value]) -> Value:
+    """Whether any of several flows is there."""
+    return True if any(p is True for p in present) else either(*present)
