@@ -16,7 +16,7 @@ from hrdsl.compiler.api import Compiled, compile_file
 from hrdsl.compiler.module import extract
 from hrdsl.compiler.plan import Planner
 from hrdsl.compiler.store import Store
-from hrdsl.runtime.optimise import Optimizer, touched
+from hrdsl.runtime.optimise import Optimizer, Readings
 
 ROUNDS = 48
 BATCH = 8
@@ -35,17 +35,17 @@ def sampled(space: Compiled, count: int = 200) -> dict[str, Genome]:
 
 def planned(space: Compiled, store: Store, genes: Genome, x: Tensor, labels: Tensor) -> Phases:
     """As `runtime.train` does it."""
-    planner, names = Planner(space.graph, store), tuple(n.name for n in space.graph.nodes)
+    planner = Planner(space.graph, store)
+    readings = Readings(planner)
     optimizer = Optimizer(store, "adamw", {"lr": RATE, "weight_decay": 0.01})
 
     def step() -> Iterator[str]:
-        boxes = touched(names, [planner.specialiser(genes)])
-        optimizer.clear(boxes)
+        boxes = readings.of((genes,))
         yield "zero"
         plan = planner(genes)
         loss = nn.functional.cross_entropy(plan(x, "batch"), labels)
         yield "forward"
-        with store.collecting(plan.parameters()):
+        with store.collecting(plan.parameters(), alone=True):
             loss.backward()
         yield "backward"
         optimizer.step(boxes, RATE)

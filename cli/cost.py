@@ -24,7 +24,13 @@ def run(args: Namespace) -> int:
     within(args.population or 0, 10_000_000, "cost --population")
     space = decided(args)
     largest, smallest = (figures(space, genes) for genes in (space.decisions.largest(), space.decisions.smallest()))
-    data: dict[str, Any] = {"path": str(args.file), "space": space.space.name, **largest, "latency_ms": None, "smallest": smallest}
+    data: dict[str, Any] = {
+        "path": str(args.file),
+        "space": space.space.name,
+        **largest,
+        "latency_ms": None,
+        "smallest": smallest,
+    }
     lines = [f"space {space.space.name}", "", *columns({"smallest": smallest, "largest": largest})]
     data["diagnostics"] = [d.as_json() for d in space.warnings]
     if args.population:

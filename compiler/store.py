@@ -108,17 +108,21 @@ class Store:
         return alias
 
     @contextmanager
-    def collecting(self, aliases: Sequence[nn.Parameter]) -> Iterator[None]:
+    def collecting(self, aliases: Sequence[nn.Parameter], alone: bool = False) -> Iterator[None]:
         """Around a backward pass: autograd hands fresh gradients over, which is faster than adding in place, and they are
-        added to the flat gradient at the end."""
+        added to the flat gradient at the end. `alone`: they replace what is there, which needs no clearing before."""
         for alias in aliases:
             alias.grad = None
         try:
             yield
         finally:
-            fresh = [(self._homes[id(a)], a.grad) for a in aliases if a.grad is not None]
+            homes = [self._homes[id(a)] for a in aliases]
+            fresh = [
+                home.new_zeros(()).expand_as(home) if a.grad is None else a.grad
+                for a, home in zip(aliases, homes, strict=True)
+            ]
             if fresh:
-                torch._foreach_add_([home for home, _ in fresh], [grad for _, grad in fresh])
+                (torch._foreach_copy_ if alone else torch._foreach_add_)(homes, fresh)
             for alias in aliases:
                 alias.grad = self._homes[id(alias)]
 

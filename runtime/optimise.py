@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ..compiler.axis import Runs
+from ..compiler.plan import Planner
 from ..compiler.specialise import Live
 from ..compiler.store import Store
 
@@ -31,6 +32,18 @@ def touched(names: tuple[str, ...], architectures: Iterable[tuple[Live, ...]]) -
             for weight, runs in live.entry.weights:
                 found.setdefault(f"{names[live.node]}.{weight}", {})[runs] = None
     return {name: boxes(tuple(readings)) for name, readings in found.items()}
+
+
+class Readings:
+    """`touched` of one graph, remembered for the last sets of architectures like the plans themselves."""
+
+    def __init__(self, planner: Planner) -> None:
+        self.names = tuple(n.name for n in planner.graph.nodes)
+        self.specialiser = planner.specialiser
+        self.of = lru_cache(256)(self._of)
+
+    def _of(self, architectures: tuple[tuple[int, ...], ...]) -> Boxes:
+        return touched(self.names, map(self.specialiser, architectures))
 
 
 @lru_cache(1 << 16)

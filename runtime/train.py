@@ -19,7 +19,7 @@ from ..compiler.store import Store
 from . import checkpoint
 from .device import autocast
 from .faults import RunError
-from .optimise import Optimizer, touched
+from .optimise import Optimizer, Readings
 from .schedule import one_cycle
 from .task import Examples, class_weights, distillation_loss, segmentation_loss
 
@@ -69,7 +69,7 @@ class SupernetTrainer:
         self.store = Store(compiled.graph, settings["seed"], device)
         self.planner = Planner(compiled.graph, self.store)
         self.optimizer = Optimizer(self.store, settings["optimizer"].name, settings["optimizer"].options)
-        self.names = tuple(n.name for n in compiled.graph.nodes)
+        self.readings = Readings(self.planner)
         self.weights = class_weights(data.classes, device)
         self.identity = _identity(self.store, settings)
         self.done = 0
@@ -96,8 +96,10 @@ class SupernetTrainer:
             rows(settings["seed"], step, len(self.data), settings["batch"]).to(self.device)
         )
         architectures = self.architectures(step)
-        boxes = touched(self.names, map(self.planner.specialiser, architectures))
-        self.optimizer.clear(boxes)
+        boxes = self.readings.of(tuple(architectures))
+        alone = len(architectures) == 1
+        if not alone:
+            self.optimizer.clear(boxes)
         distil = bool(settings["sample"].options.get("distill"))
         total, teacher = 0.0, None
         for genes in architectures:
@@ -109,7 +111,7 @@ class SupernetTrainer:
             else:
                 loss = segmentation_loss(logits, labels, self.weights, self.data.ignore)
                 teacher = logits.detach() if distil else None
-            with self.store.collecting(plan.parameters()):
+            with self.store.collecting(plan.parameters(), alone):
                 (loss / len(architectures)).backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
         require_finite(total, step)

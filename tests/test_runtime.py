@@ -123,7 +123,7 @@ def test_what_is_not_read_stays(optimizer: Chosen, sample: Chosen, monkeypatch: 
         for genes in (one, other):
             for live in shared.planner.specialiser(tuple(genes)):
                 for weight, runs in live.entry.weights:
-                    place = shared.store.places[f"{shared.names[live.node]}.{weight}"]
+                    place = shared.store.places[f"{shared.readings.names[live.node]}.{weight}"]
                     part = read[place.offset : place.offset + math.prod(place.size)].view(place.size)
                     grid = np.ix_(*(np.concatenate([np.arange(s, s + n) for s, n in several]) for several in runs))
                     part[grid] = 1
