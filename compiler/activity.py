@@ -11,7 +11,8 @@ from .sym import Apply, Decision, Table, Value, both, deps, either, is_sym, tabu
 def activity(graph: Graph) -> tuple[Value, ...]:
     """For each decision, the condition that makes it exist: a live node reads it, and its value makes a difference there.
 
-    Inactive decisions are absent from an architecture (gene 0), so each network has exactly one genome.
+    Inactive decisions are absent from an architecture (gene 0), so each network has one genome; the exception are gates that
+    follow each other, where a flow can be `none` for two reasons (docs/decisions/0002).
     """
     live = liveness(graph).nodes
     found: dict[int, list[Value]] = {d.index: [] for d in graph.decisions}
