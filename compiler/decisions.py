@@ -11,7 +11,8 @@ from itertools import islice
 import numpy as np
 
 from ..dsl import errors
-from ..dsl.diagnostic import ArchError, Diagnostic, Span
+from ..dsl.diagnostic import ArchError, Diagnostic
+from ..dsl.model import COSTS
 from ..dsl.syntax import Require
 from .activity import activity
 from .cost import Costs
@@ -158,7 +159,10 @@ class Decisions:
             yield from (row for row, ok in zip(chunk, good, strict=True) if ok)
 
     def sample(self, rng: np.random.Generator, count: int) -> Genes:
-        """Architectures drawn uniformly. [count, G]. Raises ArchError where none was found."""
+        """Architectures drawn uniformly, [count, G]. Raises ArchError where none was found.
+
+        Not uniform in two cases: constraints that tie too many decisions together, and ones that all but none meets.
+        """
         kept: list[Genes] = []
         missing, batch = count, max(64, count)
         for _ in range(PATIENCE):
@@ -175,8 +179,11 @@ class Decisions:
     def _draw(self, rng: np.random.Generator, count: int) -> Genes:
         if self._sampler is not None:
             return self._sampler[1].draw(rng, count)
-        free = np.stack([rng.integers(0, n, count) for n in self.cardinalities], axis=1).astype(np.int16)
-        return self.canonical(free)
+        return self._free(rng, count)
+
+    def _free(self, rng: np.random.Generator, count: int) -> Genes:
+        """Each decision by itself, constraints aside, then canonical."""
+        return self.canonical(np.stack([rng.integers(0, n, count) for n in self.cardinalities], axis=1))
 
     def _walk(self, rng: np.random.Generator, count: int) -> Genes:
         """Where rejection all but never accepts: repaired draws (not uniform)."""
@@ -288,11 +295,7 @@ class Decisions:
             return bool(constraint.condition)
         if not depends_on_cost(constraint.condition):
             return apply("or", constraint.condition, False) is not False
-        rows = self.canonical(
-            np.stack([np.random.default_rng(0).integers(0, n, 256) for n in self.cardinalities], axis=1)
-        )
-        excess = np.array([float(self._repair_alone(constraint, row)) for row in rows[:4]])
-        return bool((excess == 0).any())
+        return any(self._repair_alone(constraint, row) == 0 for row in self._free(np.random.default_rng(0), 4))
 
     def _repair_alone(self, constraint: Constraint, row: Array) -> float:
         for _ in range(50):
@@ -305,14 +308,11 @@ class Decisions:
 
     def parts(self, syntax: Require) -> str:
         """The ranges of the costs that a constraint names, for the message."""
-        names = [n for n in ("macs", "parameters", "peak_activation_bytes") if n in syntax.span.text]
+        names = [n for n in COSTS if n in syntax.span.text]
         if not names or not self.decisions:
             values = self.costs.one([0] * len(self.decisions)) if names else {}
             return ", ".join(f"{n} is {values[n]:,}" for n in names) or "it is false for every choice"
-        rows = np.stack([np.random.default_rng(0).integers(0, n, 2000) for n in self.cardinalities], axis=1).astype(
-            np.int16
-        )
-        costs = self.costs(self.canonical(rows))
+        costs = self.costs(self._free(np.random.default_rng(0), 2000))
         return ", ".join(
             f"{n} lies between {int(costs[n].min()):,} and {int(costs[n].max()):,} in 2,000 draws" for n in names
         )
@@ -323,7 +323,7 @@ class Decisions:
         """The active decisions of an architecture by path, with their chosen values as text."""
         return {d.path: d.labels[genes[d.index]] for d in self.decisions if at(self.active[d.index], genes)}
 
-    def read(self, labels: dict[str, str], span: Span | None = None) -> tuple[int, ...]:
+    def read(self, labels: dict[str, str]) -> tuple[int, ...]:
         """The genome of `path = label` pairs; decisions not named take their first value. Raises KeyError, ValueError."""
         by_path: dict[str, Decision] = {d.path: d for d in self.decisions}
         genes = [0] * len(self.decisions)

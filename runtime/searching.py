@@ -16,7 +16,7 @@ import torch
 from ..compiler.api import Compiled
 from ..dsl import errors
 from ..dsl.diagnostic import ArchError
-from ..dsl.model import Run
+from ..dsl.model import COSTS, Run
 from ..dsl.modules import Module
 from ..dsl.settings import Chosen
 from .evaluate import candidate_miou
@@ -30,7 +30,6 @@ from .task import Examples, check, examples
 from .train import Progress, SupernetTrainer
 
 Genome = tuple[int, ...]
-EXACT = ("macs", "parameters", "peak_activation_bytes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,6 @@ class Listener:
     training: Progress | None = None
     generation: Callable[[Generation], None] | None = None
     evaluated: Callable[[int], None] | None = None
-    said: Callable[[str], None] = lambda text: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +86,7 @@ def objectives_of(run: Run) -> tuple[Objective, ...]:
     """The goals of a search block; accuracy against MACs where it names none."""
     if not run.objectives:
         return Objective("miou", maximize=True), Objective("macs", exact=True)
-    return tuple(Objective(o.name, o.maximize, o.name in EXACT) for o in run.objectives)
+    return tuple(Objective(o.name, o.maximize, o.name in COSTS) for o in run.objectives)
 
 
 def config_of(run: Run, compiled: Compiled, seed: int | None) -> Config:

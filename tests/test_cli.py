@@ -1,6 +1,5 @@
 """The command line: exit statuses, --json, texts under golden test, and what it does in poor surroundings."""
 
-import importlib.util
 import json
 import os
 import re
@@ -33,20 +32,6 @@ Golden = Callable[[Path, str], None]
 HEAVY = ("torch", "networkx", "pymoo", "numpy", "pydantic")
 
 BROKEN = TINY.read_text(encoding="utf-8").replace("blocks.residual }", "blocks.residul }")
-HERE = ("check", "fmt", "explain", "count", "sample", "cost", "compile", "render")
-
-
-def has(module: str) -> bool:
-    return importlib.util.find_spec(f"hrdsl.{module}") is not None
-
-
-def needs(*modules: str) -> pytest.MarkDecorator:
-    """Skip while a part of the compiler is not there yet."""
-    missing = [m for m in modules if not has(m)]
-    return pytest.mark.skipif(bool(missing), reason=f"no {', '.join(missing)} yet")
-
-
-decides = needs("compiler.decisions", "compiler.cost")
 
 
 @pytest.fixture
@@ -115,9 +100,6 @@ def test_version(run: Run) -> None:
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_has_help_and_json(verb: str, run: Run) -> None:
-    if not has(f"cli.{verb}"):
-        assert verb not in HERE
-        pytest.skip(f"no {verb} yet")
     status, out, _ = run(verb, "--help")
     assert status == 0
     assert out.startswith(f"usage: hrdsl {verb} ")
@@ -127,8 +109,6 @@ def test_every_verb_has_help_and_json(verb: str, run: Run) -> None:
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_the_page_names_every_option(verb: str, run: Run) -> None:
-    if not has(f"cli.{verb}"):
-        pytest.skip(f"no {verb} yet")
     page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
     options = set(re.findall(r"(?<![\w-])--[a-z]+", run(verb, "--help")[1])) - {"--help"}
     assert f"| `{verb}" in page
@@ -575,8 +555,7 @@ def codes_of(text: str) -> set[str]:
         for space in build_model(module).spaces:
             compiled = compile_module(module, space.name)
             found |= {d.code for d in compiled.warnings}
-            if has("compiler.decisions"):
-                found |= {d.code for d in compiled.decisions.check()}
+            found |= {d.code for d in compiled.decisions.check()}
         return found
     except ArchError as error:
         return {d.code for d in error.found}
@@ -593,7 +572,6 @@ def test_examples_of_codes(name: str) -> None:
 # count, sample, cost, compile, render ------------------------------------------------------------------------------
 
 
-@decides
 def test_count(run: Run, as_json: Callable[..., dict[str, Any]]) -> None:
     data = as_json("count", TINY)
     assert data["count"].isdigit()
@@ -602,7 +580,6 @@ def test_count(run: Run, as_json: Callable[..., dict[str, Any]]) -> None:
     assert f"{int(data['count']):,} architectures" in run("count", TINY)[1]
 
 
-@decides
 def test_sample(run: Run, as_json: Callable[..., dict[str, Any]]) -> None:
     data = as_json("sample", TINY, "-n", 5, "--seed", 3)
     assert len(data["architectures"]) == 5
@@ -614,8 +591,6 @@ def test_sample(run: Run, as_json: Callable[..., dict[str, Any]]) -> None:
         assert run("compile", TINY, "--emit", "cost", "--arch", line)[0] == 0
 
 
-@decides
-@needs("compiler.found")
 def test_sample_files(as_json: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
     data = as_json("sample", TINY, "-n", 12, "--emit", "arch", "--out", tmp_path / "new" / "found")
     paths = [Path(one["path"]) for one in data["architectures"]]
@@ -624,7 +599,6 @@ def test_sample_files(as_json: Callable[..., dict[str, Any]], tmp_path: Path) ->
         assert as_json("count", path)["count"] == "1"
 
 
-@decides
 def test_cost(run: Run, as_json: Callable[..., dict[str, Any]]) -> None:
     data = as_json("cost", TINY, "--population", 200, "--seed", 1)
     for name in ("parameters", "macs", "peak_activation_bytes"):
@@ -637,7 +611,6 @@ def test_cost(run: Run, as_json: Callable[..., dict[str, Any]]) -> None:
     assert "95 %" in text
 
 
-@decides
 def test_compile_summary(run: Run, as_json: Callable[..., dict[str, Any]]) -> None:
     data = as_json("compile", TINY)
     assert {"path", "count", "parameters", "macs", "peak_activation_bytes", "diagnostics"} <= set(data)
@@ -665,7 +638,6 @@ def test_emit_model_text(run: Run, golden: Golden) -> None:
     golden(GOLDEN / "tiny.model", run("compile", TINY, "--emit", "model")[1])
 
 
-@decides
 @pytest.mark.parametrize(
     ("emit", "module", "part"),
     [
@@ -676,15 +648,12 @@ def test_emit_model_text(run: Run, golden: Golden) -> None:
     ],
 )
 def test_emit_of_an_architecture(emit: str, module: str, part: str, run: Run) -> None:
-    if not has(module):
-        pytest.skip(f"no {module} yet")
     for choice in ((), ("--smallest",), ("--largest",), ("--arch", "coarse.width = 32")):
         status, out, _ = run("compile", TINY, "--emit", emit, *choice)
         assert status == 0
         assert part in out
 
 
-@decides
 @pytest.mark.parametrize("arch", ["coarse.width", "coarse.widht=24", "coarse.width=25"])
 def test_arch_faults(arch: str, run: Run) -> None:
     status, _, err = run("compile", TINY, "--emit", "cost", "--arch", arch)
@@ -692,8 +661,6 @@ def test_arch_faults(arch: str, run: Run) -> None:
     assert err.startswith("hrdsl: --arch: ")
 
 
-@decides
-@needs("compiler.draw")
 def test_render(run: Run, tmp_path: Path) -> None:
     from hrdsl.compiler import draw
 

@@ -1,6 +1,6 @@
 """Typical mistakes: each file under golden/mistakes makes one fault, at the place that its first line names, with help.
 
-The first line is written by hand before the message is seen: `# expects: E306 at 7:12`.
+The first line says what must come, `# expects: E306 at 7:12`; some were corrected after the message was read.
 """
 
 import re
