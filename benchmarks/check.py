@@ -18,7 +18,7 @@ Seconds = tuple[float, float]
 def run(command: list[str], environment: dict[str, str]) -> Seconds:
     """CPU and wall seconds of a process."""
     before, begun = getrusage(RUSAGE_CHILDREN), time.perf_counter()
-    subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(command, env=environment, check=True, capture_output=True)
     after, ended = getrusage(RUSAGE_CHILDREN), time.perf_counter()
     return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime, ended - begun
 

@@ -33,6 +33,12 @@ STAGE = """
     fuse = fusion.gated_exchange
   }}
 """
+SMALL = """
+  # Stage {k}.
+  stage s{k} on {branch} {{
+    cell = blocks.residual(kernel in {{3, 5}})
+  }}
+"""
 TAIL = """
   head = fusion.concat_up -> conv(1, width = classes, bias = true)
 }
@@ -73,6 +79,13 @@ def generated(nodes: int, times: str = "1..3") -> str:
     """A space of about so many graph nodes."""
     stages = max(1, round((nodes - FIXED) / PER_STAGE))
     return HEAD + "".join(STAGE.format(k=k, times=times) for k in range(1, stages + 1)) + TAIL
+
+
+def staged(lines: int) -> str:
+    """A space of about so many lines: small stages on one branch after another."""
+    start = STAGE.format(k=1, times="1..3")
+    stages = (SMALL.format(k=k, branch=("fine", "middle", "coarse")[k % 3]) for k in range(2, lines // 5))
+    return HEAD + start + "".join(stages) + TAIL
 
 
 def file(lines: int = 150, limits: bool = True) -> str:

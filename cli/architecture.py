@@ -1,6 +1,7 @@
 """Which architecture: the options that choose one, and architectures as text."""
 
-from argparse import ArgumentParser, Namespace
+import sys
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -10,10 +11,12 @@ if TYPE_CHECKING:
     from ..compiler.api import Compiled
 
 Genes = tuple[int, ...]
+LONGEST = 10_000
+"""Digits of a number of an architecture."""
 
 
 def add_architecture(parser: ArgumentParser, default: str = "") -> None:
-    """`--arch`, `--largest`, `--smallest`; `default` says when the largest is taken unasked."""
+    """`--arch`, `--index`, `--largest`, `--smallest`; `default` says when the largest is taken unasked."""
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
         "--arch",
@@ -21,6 +24,7 @@ def add_architecture(parser: ArgumentParser, default: str = "") -> None:
         action="append",
         help="these decisions; all others as in the largest",
     )
+    which.add_argument("--index", metavar="N", type=index, help="the architecture with this number, from 0")
     which.add_argument("--largest", action="store_true", help=f"the largest architecture{default}")
     which.add_argument("--smallest", action="store_true", help="the smallest architecture")
 
@@ -31,7 +35,26 @@ def chosen(args: Namespace, space: "Compiled") -> Genes | None:
         return tuple(space.decisions.smallest())
     if args.largest:
         return tuple(space.decisions.largest())
+    if args.index is not None:
+        return numbered(args.index, space)
     return read(args.arch, space) if args.arch else None
+
+
+def index(text: str) -> int:
+    """An argparse type: the number of an architecture, of any size."""
+    digits = text.replace(",", "").replace("_", "")
+    if not digits.isascii() or not digits.isdigit() or len(digits) > LONGEST:
+        raise ArgumentTypeError(f"the number of an architecture is needed, not `{text[:80]}`")
+    sys.set_int_max_str_digits(0)
+    return int(digits)
+
+
+def numbered(number: int, space: "Compiled") -> Genes:
+    """The architecture with a number."""
+    try:
+        return space.decisions.unrank(number)
+    except ValueError as fault:
+        raise UsageError(f"--index: {fault}") from None
 
 
 def read(texts: Sequence[str], space: "Compiled") -> Genes:

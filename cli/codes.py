@@ -17,6 +17,22 @@ class Code(NamedTuple):
     mended: str
 
 
+NESTED = "[a for a in range(1000) for b in range(1000) if a + b < 0]"
+
+ROUTES = """cell first() { out = x[0] }
+
+space s {
+  input = [3, 32, 32]
+  branch fine at 1/1 { width = 8 }
+  branch coarse at %s { width = 8 }
+  routes paths on fine, coarse {
+    layers = 3
+    down %s
+    cell = %s
+  }
+  head = first
+}"""
+
 CODES: dict[str, Code] = {
     # syntax
     "E101": Code(
@@ -105,10 +121,17 @@ CODES: dict[str, Code] = {
     ),
     "E113": Code(
         "the file is too long",
-        "A file holds at most a million characters. Large collections of cells belong into modules.",
+        "A file holds at most 200,000 characters. Large collections of cells belong into modules.",
         "file",
-        "hrdsl 1\n# ... a million characters ...",
+        "hrdsl 1\n# ... more than 200,000 characters ...",
         "hrdsl 1\n\nuse my_cells",
+    ),
+    "E114": Code(
+        "a word or a mark of another language",
+        "Cells are declared with `cell`, results with `out`, comments with `#`; the help says what to write.",
+        "cell",
+        "out = x => relu",
+        "out = x -> relu",
     ),
     # names and modules
     "E201": Code(
@@ -182,8 +205,8 @@ CODES: dict[str, Code] = {
         "out = x -> dropout(1/2)",
     ),
     "E211": Code(
-        "something is made of itself",
-        "Entries and cells expand fully, so none may contain itself, directly or through others.",
+        "an entry is defined by itself",
+        "Entries expand fully, so none may need its own value, directly or through others.",
         "cell",
         "y = y -> relu\nout = y",
         "y = x -> relu\nout = y",
@@ -208,6 +231,42 @@ CODES: dict[str, Code] = {
         "file",
         "hrdsl 1\n\nuse shared  # shared.arch links to another folder",
         "hrdsl 1\n\nuse shared  # shared.arch stands beside this file",
+    ),
+    "E215": Code(
+        "a module that this file does not use",
+        "Each file names the modules that it reads from, with `use` at its top.",
+        "stage",
+        "cell = channel.squeeze_excite()",
+        "cell = blocks.residual",
+    ),
+    "E216": Code(
+        "a parameter of the space has no value",
+        "A parameter of a space has a default, or its value comes from outside: `--set name=value`.",
+        "file",
+        "hrdsl 1\n\nspace s(classes) {\n  input = [3, 32, 32]\n  head = conv(1, width = classes)\n}",
+        "hrdsl 1\n\nspace s(classes = 4) {\n  input = [3, 32, 32]\n  head = conv(1, width = classes)\n}",
+    ),
+    "E217": Code(
+        "a cell contains itself",
+        "Cells expand fully, so none may use itself, directly or through others. `repeat` puts several in a row.",
+        "items",
+        "cell deep() {\n  out = x -> relu -> deep\n}\n\nspace s {\n  input = [3, 32, 32]\n  head = deep\n}",
+        "cell deep() {\n  out = x -> relu\n}\n\nspace s {\n  input = [3, 32, 32]\n  head = repeat(deep, times = 3)\n}",
+    ),
+    "E218": Code(
+        "an argument is given twice",
+        "A parameter takes one value, in order or by name. The second span shows the first.",
+        "cell",
+        "out = x -> conv(3, width = 8, width = 16)",
+        "out = x -> conv(3, width = 8)",
+    ),
+    "E219": Code(
+        "an installed package cannot be used",
+        "Packages add operators and modules. One of them fails when it is imported, or adds what is no operator or no "
+        "folder, or takes a name that is taken. The label says what is wrong.",
+        "file",
+        "hrdsl 1\n\nuse shapes.blocks   # importing the package behind `shapes` fails",
+        "hrdsl 1\n\nuse std.blocks      # the package was removed, or mended",
     ),
     # values and shapes
     "E301": Code(
@@ -240,7 +299,7 @@ CODES: dict[str, Code] = {
     ),
     "E305": Code(
         "a value out of range",
-        "The operator or setting takes a smaller range of values: kernels are odd, widths at least 1.",
+        "The operator or setting takes a smaller range of values: widths are at least 1, probabilities at most 1.",
         "cell",
         "out = x -> conv(3, width = 0)",
         "out = x -> conv(3, width = 8)",
@@ -258,7 +317,7 @@ CODES: dict[str, Code] = {
         "Height and width must agree, for every architecture.",
         "cell",
         "out = (x -> conv(3, width = 8, stride = 2)) + (x -> conv(3, width = 8))",
-        "out = (x -> conv(3, width = 8, stride = 2) -> resize(like = x)) + (x -> conv(3, width = 8))",
+        "out = (x -> conv(3, width = 8, stride = 2) -> resize(x)) + (x -> conv(3, width = 8))",
     ),
     "E308": Code(
         "a flow of the wrong form",
@@ -310,6 +369,69 @@ CODES: dict[str, Code] = {
         "branch coarse at 1/4 { width in 1..1000000000 }",
         "branch coarse at 1/4 { width in 16..64 step 16 }",
     ),
+    "E315": Code(
+        "a window of even size",
+        "Kernels lie around their middle, so their sizes are odd. The span shows the value, or the domain that holds it.",
+        "cell",
+        "kernel in {3, 4, 5}\nout = x -> conv(kernel, width = 8)",
+        "kernel in {3, 5}\nout = x -> conv(kernel, width = 8)",
+    ),
+    "E316": Code(
+        "no such value of a text setting",
+        "Some settings take one of a few texts. `hrdsl explain NAME` lists them.",
+        "cell",
+        'out = x -> conv(3, width = 8, stride = 2) -> resize(x, mode = "linear")',
+        'out = x -> conv(3, width = 8, stride = 2) -> resize(x, mode = "bilinear")',
+    ),
+    "E317": Code(
+        "the place of a branch is a fraction",
+        "`at 1/4` says that the branch's flow is four times smaller than the input on each side.",
+        "branch",
+        "branch coarse at 4 { width = 32 }",
+        "branch coarse at 1/4 { width = 32 }",
+    ),
+    "E318": Code(
+        "the input has no size",
+        "`input` lists channels, height and width, fixed whole numbers from 1.",
+        "file",
+        "hrdsl 1\n\nspace s {\n  input = [32, 32]\n  head = conv(1, width = 4)\n}",
+        "hrdsl 1\n\nspace s {\n  input = [3, 32, 32]\n  head = conv(1, width = 4)\n}",
+    ),
+    "E319": Code(
+        "too much to evaluate",
+        "The steps that expressions take are counted, so that every file ends soon.",
+        "cell",
+        f"a = {NESTED}\nout = if length(a) > 3 then x else x -> relu",
+        "a = range(4)\nout = if length(a) > 3 then x else x -> relu",
+    ),
+    "E321": Code(
+        "a branch of routes does not halve the resolution",
+        "Routes halve the resolution step by step, so each branch of `routes` stands at half the place of the one before.",
+        "items",
+        ROUTES % ("1/4", "in subsets(range(1, layers), halvings) per branch", "conv(3)"),
+        ROUTES % ("1/2", "in subsets(range(1, layers), halvings) per branch", "conv(3)"),
+    ),
+    "E322": Code(
+        "a route cannot halve in these layers",
+        "`down` holds the layers in which a route halves the resolution, the lowest first. The last layer never halves.",
+        "items",
+        ROUTES % ("1/2", "in subsets(range(1, layers + 1), halvings) per branch", "conv(3)"),
+        ROUTES % ("1/2", "in subsets(range(1, layers), halvings) per branch", "conv(3)"),
+    ),
+    "E323": Code(
+        "one value for each branch",
+        "A list as an entry of a stage gives one value to each branch of the stage, in the order after `on`.",
+        "stage",
+        "cell = blocks.residual\ntimes = [1, 2, 3]",
+        "cell = blocks.residual\ntimes = [1, 2]",
+    ),
+    "E324": Code(
+        "no cell can halve where a route does",
+        "`routes` passes `stride = 2` to the cell of a layer that halves; a cell without that parameter keeps the resolution.",
+        "items",
+        ROUTES % ("1/2", "in subsets(range(1, layers), halvings) per branch", "identity"),
+        ROUTES % ("1/2", "in subsets(range(1, layers), halvings) per branch", "conv(3)"),
+    ),
     # decisions and constraints
     "E401": Code(
         "an empty domain",
@@ -341,7 +463,7 @@ CODES: dict[str, Code] = {
     ),
     "E405": Code(
         "no architecture meets these constraints together",
-        "Each can be met, all together cannot.",
+        "Without any one of these constraints there are architectures. Constraints that are not shown play no part in the conflict.",
         "branch",
         "branch coarse at 1/4 { width in {24, 32} }\nrequire coarse.width < 30\nrequire coarse.width > 30",
         "branch coarse at 1/4 { width in {24, 32} }\nrequire coarse.width < 30",
@@ -367,6 +489,20 @@ CODES: dict[str, Code] = {
         "cell in {blocks.residual, blocks.separable} per stage",
         "cell in {blocks.residual, blocks.separable} per branch",
     ),
+    "E409": Code(
+        "no such alternative",
+        "A choice of cells is compared with one of its labels: the cells' names, numbered where one stands twice.",
+        "stage",
+        'cell in {blocks.residual, blocks.separable}\n}\nrequire s2.cell == "residul"\nbranch more at 1/8 {',
+        'cell in {blocks.residual, blocks.separable}\n}\nrequire s2.cell == "residual"\nbranch more at 1/8 {',
+    ),
+    "E410": Code(
+        "a prior that cannot be followed",
+        "A prior gives every value of its quantity a weight; 0 leaves a value out.",
+        "space",
+        "s2.times in {1, 2, 3}\nprior s2.times {1: 1, 2: 2}",
+        "s2.times in {1, 2, 3}\nprior s2.times {1: 1, 2: 2, 3: 0}",
+    ),
     # train and search
     "E501": Code(
         "a setting has a value that it cannot have",
@@ -389,6 +525,13 @@ CODES: dict[str, Code] = {
         "maximize miou",
         "maximize miou  # for a space with an `in`",
     ),
+    "E504": Code(
+        "no such optimizer, strategy or sample",
+        "Some settings are one of a few calls, each with its own options. `hrdsl explain` lists them.",
+        "search",
+        "strategy = nsga3(population = 16)",
+        "strategy = nsga2(population = 16)",
+    ),
     # warnings
     "W601": Code(
         "a decision with one possible value",
@@ -410,5 +553,26 @@ CODES: dict[str, Code] = {
         "branch",
         "branch coarse at 1/4 { width in {24, 32} }\nrequire coarse.width >= 24",
         "branch coarse at 1/4 { width in {24, 32} }\nrequire coarse.width >= 32",
+    ),
+    "W604": Code(
+        "a dead branch or stage",
+        "Nothing of it reaches the output: no later stage and no head reads its flow, or no stage runs on it.",
+        "branch",
+        "branch coarse at 1/4 { width = 32 }\nbranch deep at 1/8 { width = 64 }",
+        "branch coarse at 1/4 { width = 32 }",
+    ),
+    "W605": Code(
+        "nothing uses this",
+        "A module, a cell, a parameter or an entry of a cell stands in the file, and nothing reads it.",
+        "cell",
+        "side = x -> relu\nout = x",
+        "side = x -> relu\nout = side",
+    ),
+    "W606": Code(
+        "nothing reads this entry",
+        "An entry of a space, a branch or a stage that nothing reads: often a misspelt name.",
+        "stage",
+        "cell = blocks.residual\ntiems = 2",
+        "cell = blocks.residual\ntimes = 2",
     ),
 }

@@ -2,31 +2,27 @@
 
 from argparse import Namespace
 from collections.abc import Iterator
-from pathlib import Path
 from textwrap import fill, indent
 from typing import TYPE_CHECKING, Any
 
-from ..compiler.operator import Operator, signature
 from ..compiler.ops import operators
 from ..dsl.errors import near
-from ..dsl.modules import STD, Module, load_source, read_source
 from ..dsl.settings import OPTIONS, Option
 from .codes import CODES
 from .common import UsageError, add_json, show, table
 from .forms import setting
+from .library import WIDTH, Answer, find, modules
 
 if TYPE_CHECKING:
-    from ..dsl.syntax import Block
     from .common import Verbs
-
-WIDTH = 100
-Answer = dict[str, Any]
-"""`kind`, `name`, `text`, and what the kind has besides."""
 
 
 def declare(verbs: "Verbs") -> None:
     parser = verbs.add_parser("explain")
-    help = "a code (E306), a cell (std.blocks.residual), an operator (conv), a setting (train.steps); default: list all"
+    help = (
+        "a code (E306), a module or a cell (std.blocks, std.blocks.residual, FILE.arch:cell), an operator (conv), "
+        "a setting (train.steps); default: list all"
+    )
     parser.add_argument("topic", metavar="CODE|NAME", nargs="?", help=help)
     add_json(parser)
 
@@ -41,27 +37,19 @@ def explain(topic: str) -> list[Answer]:
     """All that goes by this name."""
     if topic.upper() in CODES:
         return [_code(topic.upper())]
-    found = [*_cells(topic), *_operators(topic), *_settings(topic)]
+    found = [*find(topic), *_settings(topic)]
     if not found:
-        raise UsageError(f"explain: nothing is named `{topic}`: {near(topic, names())}; `hrdsl explain` lists all")
+        raise UsageError(f"explain: nothing is named `{topic}`: {near(topic, names(topic))}; `hrdsl explain` lists all")
     return found
 
 
-def names() -> list[str]:
-    """Every name that can be explained, in full and in short."""
-    cells = [f"{name}.{cell}" for name, module in modules().items() for cell in module.cells]
+def names(topic: str = "") -> list[str]:
+    """Every name that can be explained, in full and in short; of packages, those of the one that `topic` begins with."""
+    known = modules(topic)
+    cells = [f"{name}.{cell}" for name, module in known.items() for cell in module.cells]
     short = [name.rsplit(".", 1)[-1] for name in cells]
     options = [f"{block}.{name}" for block, table in OPTIONS.items() for name in table]
-    return [*CODES, *modules(), *cells, *short, *operators(), *OPTIONS, *options]
-
-
-def modules() -> dict[str, Module]:
-    """The standard library, by the names that `use` takes."""
-    return {f"std.{p.stem}": _module(p) for p in sorted(STD.glob("*.arch"))}
-
-
-def _module(path: Path) -> Module:
-    return load_source(read_source(path, f"std/{path.name}"), STD)
+    return [*CODES, *known, *cells, *short, *operators(), *OPTIONS, *options]
 
 
 # codes -------------------------------------------------------------------------------------------------------------
@@ -79,56 +67,6 @@ def _code(name: str) -> Answer:
     ]
     plain = {"title": code.title, "meaning": code.meaning, "wrong": code.wrong, "mended": code.mended}
     return {"kind": kind, "name": name, **plain, "text": "\n\n".join(parts)}
-
-
-# cells -------------------------------------------------------------------------------------------------------------
-
-
-def _cells(topic: str) -> Iterator[Answer]:
-    for name, module in modules().items():
-        if topic in (name, module.name):
-            rows = [[cell, block.docs[0] if block.docs else ""] for cell, block in module.cells.items()]
-            text = f"module {name}: `use {name}`\n\n" + "\n".join(table(rows))
-            yield {"kind": "module", "name": name, "cells": list(module.cells), "text": text}
-        for cell, block in module.cells.items():
-            if topic in (cell, f"{module.name}.{cell}", f"{name}.{cell}"):
-                yield _cell(f"{name}.{cell}", block)
-
-
-def _cell(name: str, block: "Block") -> Answer:
-    from ..dsl.format import flat
-
-    rows = [[p.name, "required" if p.default is None else f"default {flat(p.default)}"] for p in block.parameters or ()]
-    parts = [
-        f"cell {name}",
-        "\n".join(fill(line, WIDTH) for line in block.docs),
-        "parameters\n\n" + "\n".join(table(rows)) if rows else "",
-        indent(block.span.text, "    "),
-    ]
-    parameters = {p.name: None if p.default is None else flat(p.default) for p in block.parameters or ()}
-    plain = {"docs": list(block.docs), "parameters": parameters, "source": block.span.text}
-    return {"kind": "cell", "name": name, **plain, "text": "\n\n".join(p for p in parts if p)}
-
-
-# operators ---------------------------------------------------------------------------------------------------------
-
-
-def _operators(topic: str) -> Iterator[Answer]:
-    if topic in operators():
-        yield _operator(topic, operators()[topic])
-
-
-def _operator(name: str, kind: type[Operator]) -> Answer:
-    from inspect import cleandoc
-
-    flows = {0: "no flow", 1: "one flow", None: "a list of flows"}.get(kind.inputs, f"{kind.inputs} flows")
-    known = signature(kind)
-    rows = [[f.name, f.kind, "required" if f.required else f"default {setting(f.default)}"] for f in known]
-    docs = cleandoc(kind.__doc__ or kind.summary)
-    fields = "fields\n\n" + "\n".join(table(rows)) if rows else ""
-    parameters = {f.name: None if f.required else setting(f.default) for f in known}
-    text = "\n\n".join(p for p in (f"operator {name}, of {flows}", docs, fields) if p)
-    return {"kind": "operator", "name": name, "docs": docs.splitlines(), "parameters": parameters, "text": text}
 
 
 # settings ----------------------------------------------------------------------------------------------------------

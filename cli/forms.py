@@ -61,10 +61,24 @@ def _python(space: "Compiled", genes: Genes | None) -> str:
     return python_source(extract(space.graph, None, genes), space.space.name)
 
 
+def _json(space: "Compiled", genes: Genes | None) -> str:
+    from ..compiler.interchange.documents import architecture_document, dumps, graph_document
+
+    return dumps(graph_document(space.graph) if genes is None else architecture_document(space, genes))
+
+
+def _model_json(space: "Compiled", genes: Genes | None) -> str:
+    from ..compiler.interchange.documents import dumps, model_document
+
+    return dumps(model_document(space.model))
+
+
 FORMS: dict[str, Callable[["Compiled", Genes | None], str]] = {
     "syntax": _syntax,
     "model": _model,
+    "model-json": _model_json,
     "graph": _graph,
+    "json": _json,
     "cost": _cost,
     "dot": _dot,
     "fx": _fx,

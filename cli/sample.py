@@ -1,11 +1,12 @@
-"""`hrdsl sample`: architectures drawn uniformly."""
+"""`hrdsl sample`: architectures drawn uniformly, or by the priors of the space, or by their number."""
 
 from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .architecture import line
+from .architecture import index, line, numbered
 from .common import UsageError, add_file, add_space, decided, show, whole, within, write_text
+from .count import digits
 
 if TYPE_CHECKING:
     from ..compiler.api import Compiled
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
 def declare(verbs: "Verbs") -> None:
     parser = verbs.add_parser("sample")
     add_file(parser)
-    parser.add_argument("-n", "--number", metavar="N", type=whole(), default=1, help="how many (default 1)")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("-n", "--number", metavar="N", type=whole(), default=1, help="how many (default 1)")
+    which.add_argument("--index", metavar="N", type=index, help="the one with this number, from 0")
     parser.add_argument("--seed", metavar="S", type=whole(0), default=0, help="of the draws (default 0)")
     parser.add_argument("--emit", choices=("arch",), help="write each as a file without open decisions")
     parser.add_argument("--out", metavar="DIR", type=Path, help="the folder for --emit (default: here)")
@@ -29,14 +32,33 @@ def run(args: Namespace) -> int:
     import numpy
 
     space = decided(args)
-    drawn = [tuple(map(int, row)) for row in space.decisions.sample(numpy.random.default_rng(args.seed), args.number)]
-    found: list[dict[str, Any]] = [{"decisions": space.decisions.labels(genes)} for genes in drawn]
+    if args.index is not None:
+        drawn = [numbered(args.index, space)]
+    else:
+        rows = space.decisions.sample(numpy.random.default_rng(args.seed), args.number)
+        drawn = [tuple(map(int, row)) for row in rows]
+    found: list[dict[str, Any]] = [
+        {**_number(space, genes), "decisions": space.decisions.labels(genes)} for genes in drawn
+    ]
     if args.emit:
         for i, (one, genes) in enumerate(zip(found, drawn, strict=True), 1):
             one["path"] = str(_write(space, genes, args.out or Path(), i, len(str(args.number))))
     data = {"path": str(args.file), "space": space.space.name, "seed": args.seed, "architectures": found}
-    shown = (one["path"] for one in found) if args.emit else (line(one["decisions"]) for one in found)
+    shown = (one["path"] for one in found) if args.emit else map(_line, found)
     return show(args, data, shown)
+
+
+def _number(space: "Compiled", genes: tuple[int, ...]) -> dict[str, str]:
+    """The number of an architecture as digits, where architectures have numbers."""
+    try:
+        return {"index": digits(space.decisions.rank(genes))}
+    except ValueError:
+        return {}
+
+
+def _line(one: dict[str, Any]) -> str:
+    number = f"{one['index']}: " if "index" in one else ""
+    return number + line(one["decisions"])
 
 
 def _write(space: "Compiled", genes: tuple[int, ...], folder: Path, number: int, width: int) -> Path:

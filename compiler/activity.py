@@ -1,28 +1,175 @@
-"""When a decision matters: the condition under which some computed node would change with it."""
+"""When a decision matters, and what stands for it where all it decides is `none`."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import product
 from math import prod
 
-from .graph import Graph
+from .graph import Graph, Switch, unshared
 from .liveness import liveness
-from .sym import Apply, Decision, Table, Value, both, deps, either, is_sym, tabulate
+from .sym import Apply, Decision, Table, Value, apply, both, deps, either, is_sym, tabulate
 
 
-def activity(graph: Graph) -> tuple[Value, ...]:
-    """For each decision, the condition that makes it exist: a live node reads it, and its value makes a difference there.
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """When one decision is part of an architecture.
 
-    Inactive decisions are absent from an architecture (gene 0), so each network has one genome; the exception are gates that
-    follow each other, where a flow can be `none` for two reasons (docs/decisions/0002).
+    `computed`: a computed node changes with it. `asked`: a switch that is asked for reads it. Where it is asked but not
+    computed, all that it decides is `none`; `closing` is then the code that stands for every other, with the codes of
+    further decisions that go with it, by index. Empty: there is no such code, each stands for itself.
     """
-    live = liveness(graph).nodes
-    found: dict[int, list[Value]] = {d.index: [] for d in graph.decisions}
-    for node, condition in zip(graph.nodes, live, strict=True):
-        if condition is False:
-            continue
-        for value in node.op.settings().values():
-            for d in deps(value):
-                found[d.index].append(both(condition, _matters(value, d)))
-    return tuple(_without(either(*found[d.index]), d) for d in graph.decisions)
+
+    active: Value
+    computed: Value
+    asked: Value
+    closing: dict[int, int] = field(default_factory=dict)
+
+
+def activity(graph: Graph) -> tuple[Activity, ...]:
+    """The activity of each decision. Inactive ones are absent from an architecture (gene 0): one genome for each network."""
+    return _Activities(unshared(graph)).all()
+
+
+class _Activities:
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.live = liveness(graph)
+        self.switches: dict[int, list[int]] = {d.index: [] for d in graph.decisions}
+        self.closing: dict[int, dict[int, int]] = {}
+        for i, node in enumerate(graph.nodes):
+            if isinstance(node.op, Switch):
+                for d in deps(node.op.select):
+                    self.switches[d.index].append(i)
+
+    def all(self) -> tuple[Activity, ...]:
+        computed = self._computed()
+        asked = {d.index: either(*self._asked(d)) for d in self.graph.decisions}
+        for d in sorted(self.graph.decisions, key=lambda d: self.switches[d.index][:1]):
+            if asked[d.index] is not False:
+                self.closing[d.index] = self._closing(d)
+        return tuple(
+            Activity(
+                _without(either(computed[d.index], asked[d.index]), d),
+                computed[d.index],
+                asked[d.index],
+                self.closing.get(d.index, {}),
+            )
+            for d in self.graph.decisions
+        )
+
+    def _computed(self) -> dict[int, Value]:
+        found: dict[int, list[Value]] = {d.index: [] for d in self.graph.decisions}
+        for node, condition in zip(self.graph.nodes, self.live.nodes, strict=True):
+            if condition is False:
+                continue
+            for value in node.op.settings().values():
+                for d in deps(value):
+                    found[d.index].append(both(condition, _matters(value, d)))
+        return {index: either(*conditions) for index, conditions in found.items()}
+
+    def _asked(self, decision: Decision) -> Iterator[Value]:
+        """Where a switch that can be `none` for its choice of input looks at the decision."""
+        for i in self.switches[decision.index]:
+            op = self.graph.nodes[i].op
+            assert isinstance(op, Switch)
+            if len(set(self._options(i))) > 1:
+                yield both(self.live.demand[i], _matters(op.select, decision))
+
+    def _options(self, i: int) -> list[Value]:
+        """For each input of a switch, when it is there."""
+        node = self.graph.nodes[i]
+        present = node.shape.present
+        if isinstance(present, Apply) and present.function == "select":
+            return list(present.args[1:])
+        return [
+            both(chosen, present) is not False if source is None else self.graph.nodes[source].shape.present
+            for source, chosen in ((s, apply("==", node.op.settings()["select"], k)) for k, s in enumerate(node.inputs))
+        ]
+
+    # closing
+
+    def _closing(self, decision: Decision) -> dict[int, int]:
+        """The code at which every switch that reads the decision is `none`, or can be made so; with as little else as can be."""
+        found: list[dict[int, int]] = []
+        for code in range(len(decision)):
+            further = [self._closes(i, decision, code) for i in self.switches[decision.index]]
+            if None not in further:
+                found.append({decision.index: code, **_joined(further)})
+        return min(found, key=len, default={})
+
+    def _closes(self, i: int, decision: Decision, code: int) -> dict[int, int] | None:
+        """What else must be chosen for switch i to be `none` at this code; None: nothing makes it so."""
+        select = self.graph.nodes[i].op.settings()["select"]
+        if not isinstance(select, Table):
+            return None
+        place = select.deps.index(decision)
+        rows = product(*(range(len(d)) for d in select.deps))
+        picked = {k for row, k in zip(rows, select.values, strict=True) if row[place] == code}
+        options = self._options(i)
+        parts = [self._absent(i, self.graph.nodes[i].inputs[k], options[k]) for k in sorted(picked)]
+        return None if None in parts else _joined(parts)
+
+    def _absent(self, owner: int, source: int | None, present: Value) -> dict[int, int] | None:
+        """The codes that make a flow `none`, of decisions that matter only while switch `owner` is computed."""
+        if present is False or source is None or present is True:
+            return {} if present is False else None
+        node = self.graph.nodes[source]
+        if not self._within(source, owner):
+            return None
+        if isinstance(node.op, Switch):
+            for d in deps(node.op.select):
+                if self.closing.get(d.index) and all(self._within(i, owner) for i in self._readers[d.index]):
+                    return self.closing[d.index]
+            return None
+        parts = [
+            self._absent(owner, k, self.graph.nodes[k].shape.present if k is not None else False) for k in node.inputs
+        ]
+        if node.op.inputs is not None:
+            return next((p for p in parts if p is not None), None)
+        return None if None in parts else _joined(parts)
+
+    @cached_property
+    def _readers(self) -> dict[int, list[int]]:
+        """The nodes whose settings depend on each decision."""
+        found: dict[int, list[int]] = {d.index: [] for d in self.graph.decisions}
+        for i, node in enumerate(self.graph.nodes):
+            for d in node.op.deps():
+                found[d.index].append(i)
+        return found
+
+    @cached_property
+    def _dominators(self) -> list[int]:
+        """For each node the next one that every way from it to the output passes."""
+        readers: list[list[int]] = [[] for _ in self.graph.nodes]
+        for i, node in enumerate(self.graph.nodes):
+            for source in node.inputs:
+                if source is not None:
+                    readers[source].append(i)
+        found = list(range(len(self.graph.nodes)))
+        for i in range(self.graph.output - 1, -1, -1):
+            common = -1
+            for reader in readers[i]:
+                if reader == self.graph.output or found[reader] != reader:
+                    common = reader if common < 0 else _meet(found, common, reader)
+            found[i] = common if common >= 0 else i
+        return found
+
+    def _within(self, i: int, owner: int) -> bool:
+        """Whether every way from node i to the output passes the switch `owner`."""
+        while i < owner and self._dominators[i] != i:
+            i = self._dominators[i]
+        return i == owner
+
+
+def _joined(parts: list[dict[int, int] | None]) -> dict[int, int]:
+    return {index: code for part in parts for index, code in (part or {}).items()}
+
+
+def _meet(dominators: list[int], a: int, b: int) -> int:
+    while a != b:
+        a, b = (dominators[a], b) if a < b else (a, dominators[b])
+    return a
 
 
 def _matters(value: Value, decision: Decision) -> Value:

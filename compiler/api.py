@@ -15,6 +15,7 @@ from .elaborate import elaborate
 from .graph import Graph
 from .ops import operators
 from .passes import PASSES
+from .recover import all_faults
 
 if TYPE_CHECKING:
     from .cost import Costs
@@ -71,7 +72,10 @@ def compile_module(module: Module, space: str | None = None, settings: Mapping[s
     """The same for a module that is already loaded."""
     model = build_model(module)
     chosen = pick_space(model, space)
-    graph, warnings = elaborate(model, chosen, operators(), settings)
+    try:
+        graph, warnings = elaborate(model, chosen, operators(), settings)
+    except ArchError as first:
+        raise all_faults(model, chosen, operators(), settings, first) from None
     for step in PASSES:
         graph = step(graph)
     return Compiled(model, chosen, graph, warnings, dict(settings or {}))

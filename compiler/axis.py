@@ -8,7 +8,7 @@ exactly the intersection of their index sets.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .sym import Decision, Table, Value, apply, at, deps, merge
+from .sym import Apply, Decision, Table, Value, apply, at, deps, merge
 
 Runs = tuple[tuple[int, int], ...]
 
@@ -154,19 +154,23 @@ def prefix(size: Value) -> Prefix:
     return Prefix(size, largest(size))
 
 
-def largest(value: Value) -> int:
+def largest(value: Value, known: dict[int, int] | None = None) -> int:
     """The largest integer that a value takes over all choices (an upper bound where it cannot be tabulated)."""
     if isinstance(value, Table):
         return int(max(value.values))
-    if isinstance(value, int):
-        return value
-    if value.function == "+" or value.function == "sum":
-        return sum(map(largest, value.args))
-    if value.function == "select":
-        return max(map(largest, value.args[1:]))
-    if value.function == "*":
-        return largest(value.args[0]) * largest(value.args[1])
-    return max(map(largest, value.args))
+    if not isinstance(value, Apply):
+        return int(value)
+    known = {} if known is None else known
+    if id(value) not in known:
+        known[id(value)] = _bound(value, known)
+    return known[id(value)]
+
+
+def _bound(value: Apply, known: dict[int, int]) -> int:
+    parts = [largest(a, known) for a in (value.args[1:] if value.function == "select" else value.args)]
+    if value.function in ("+", "sum"):
+        return sum(parts)
+    return parts[0] * parts[1] if value.function == "*" else max(parts)
 
 
 def add(*values: Value) -> Value:

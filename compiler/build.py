@@ -1,7 +1,7 @@
 """Flows to nodes: what a cell, an operator, alternatives or a repetition makes of a flow. Shapes are inferred and checked."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -10,16 +10,17 @@ from ..dsl.diagnostic import ArchError, Diagnostic, Label, Span
 from ..dsl.syntax import Fix, Target, Vary
 from .axis import Axis, Chosen, largest
 from .evaluate import Evaluator
-from .functions import WIDEST
 from .graph import Node, Switch
 from .operator import Operator, signature
-from .scope import Decisions, Path, Scope
+from .scope import Decisions, Path, Scope, misspelt
 from .shape import Shape
-from .sym import Value, apply, both, deps, either, implied, is_sym
+from .sym import Decision, Value, apply, both, deps, either, implied, is_sym, variable
 from .values import Alternatives, Cell, Flow, Operation, Pipeline, Repeat, is_callable, kind_of
 
-MOST_NODES = 200_000
+MOST_NODES = 15_000
 """A space expands to at most this many nodes."""
+MOST_TIMES = 1_000
+"""A cell follows itself at most this often."""
 DEEPEST = 40
 """Cells nest at most this deep."""
 
@@ -27,32 +28,71 @@ DEEPEST = 40
 class UseSite:
     """Where an operator is applied, under which condition."""
 
-    def __init__(self, span: Span, condition: Value) -> None:
+    def __init__(
+        self,
+        span: Span,
+        condition: Value,
+        places: Mapping[str, Span] | None = None,
+        later: "list[Suspicion] | None" = None,
+    ) -> None:
         self.span = span
         self.condition = condition
+        self.places = places or {}
+        self.later = later
+
+    def at(self, setting: str) -> Span:
+        """Where the value of a setting was written."""
+        return self.places.get(setting, self.span)
 
     def check(self, fact: Value, fault: Callable[[str], Exception]) -> None:
-        """Raise unless `fact` holds wherever the condition does; the fault gets a counterexample as text."""
+        """Raise unless `fact` holds wherever the condition does; the fault gets a counterexample as text.
+
+        In a space with constraints, what some choices violate waits until the constraints are known.
+        """
         against = implied(self.condition, fact)
-        if against is not None:
-            example = ", ".join(f"{d.path} = {d.labels[g]}" for d, g in against.items())
-            raise fault(f" when {example}" if example else "")
+        if against is None:
+            return
+        if self.later is None or not is_sym(fact):
+            raise fault(counterexample(against))
+        self.later.append(Suspicion(self.condition, fact, fault))
+
+
+@dataclass(frozen=True, slots=True)
+class Suspicion:
+    """A fact that some choices violate; constraints may forbid them."""
+
+    condition: Value
+    fact: Value
+    fault: Callable[[str], Exception]
+
+
+def counterexample(against: Mapping[Decision, int]) -> str:
+    """` when a = 1, b = 2`."""
+    example = ", ".join(f"{d.path} = {d.labels[g]}" for d, g in against.items())
+    return f" when {example}" if example else ""
 
 
 class Builder:
     """The nodes made so far; `condition` is what holds where the next one is made, `lane` and `stage` where it belongs."""
 
-    def __init__(self, operators: dict[str, type[Operator]]) -> None:
+    def __init__(self, operators: Mapping[str, type[Operator]]) -> None:
         self.decisions = Decisions()
         self.evaluator = Evaluator(self, self.decisions, operators)
         self.operators = operators
         self.nodes: list[Node] = []
         self.names: dict[Path, int] = {}
+        self.cells_at: dict[Path, int] = {}
+        """How many cells of a name stand in a place; a choice at the end of one makes a node of the same name."""
         self.condition: Value = True
         self.lane = ""
         self.stage = ""
         self.depth = 0
         self.within: list[tuple[Cell, Span]] = []
+        self.later: list[Suspicion] | None = None
+
+    def site(self, span: Span, condition: Value, places: Mapping[str, Span] | None = None) -> UseSite:
+        """A place where facts are checked."""
+        return UseSite(span, condition, places, self.later)
 
     # flows
 
@@ -95,25 +135,26 @@ class Builder:
             if block in blocks[i + 1 :]:
                 again = blocks.index(block, i + 1)
                 chain = tuple(c.label for c, _ in self.within[i : again + 1])
-                return errors.recursive(chain[0], self.within[again][1], chain)
+                return errors.recursive_cell(chain[0], self.within[again][1], chain)
         return errors.too_deep(span, DEEPEST)
 
     def repeat(self, value: Repeat, x: Any, base: Path, use: Scope, span: Span) -> Any:
-        def one(k: int, flow: Flow) -> Flow:
+        def one(k: int, flow: Any) -> Any:
             label = getattr(value.body, "label", "repeat")
-            return self.require_flow(self.flow(value.body, flow, (*base, label, k), use, span), span)
+            out = self.flow(value.body, flow, (*base, label, k), use, span)
+            return out if isinstance(out, tuple) else self.require_flow(out, span)
 
         return self.times(value.times, x, one, base, span, span)
 
-    def times(self, times: Value, x: Any, one: Callable[[int, Flow], Flow], base: Path, entry: Span, span: Span) -> Any:
+    def times(self, times: Value, x: Any, one: Callable[[int, Any], Any], base: Path, entry: Span, span: Span) -> Any:
         """`one` applied again and again; a searched number of times picks among the results."""
         values = times.values if is_sym(times) and hasattr(times, "values") else (times,)
         if not all(isinstance(v, int) and not isinstance(v, bool) for v in values):
             raise ArchError(
                 errors.wrong_kind(kind_of(times) if not is_sym(times) else "not whole", "a whole number", entry)
             )
-        if min(values) < 0 or max(values) > WIDEST:
-            raise ArchError(errors.out_of_range("times", str(max(values)), f"from 0 to {WIDEST}", entry))
+        if min(values) < 0 or max(values) > MOST_TIMES:
+            raise ArchError(errors.out_of_range("times", str(max(values)), f"from 0 to {MOST_TIMES:,}", entry))
         outer, flow, results = self.condition, x, [x]
         try:
             for k in range(1, max(values) + 1):
@@ -148,7 +189,7 @@ class Builder:
             self.within.pop()
 
     def body(self, cell: Cell, x: Any, base: Path, use: Scope, span: Span) -> Any:
-        path = self.unique((*base, cell.label))
+        path = numbered((*base, cell.label), self.cells_at)
         arguments = self.arguments(cell, use, span)
         entries = {str(line.target): line for line in cell.block.lines if isinstance(line, Fix | Vary)}
         body = Scope("body", path, cell.module, entries={n: e for n, e in entries.items() if n not in arguments})
@@ -182,7 +223,7 @@ class Builder:
                 continue
             found, value = self.evaluator.find(p.name, use)
             if not found:
-                raise ArchError(errors.missing_argument(p.name, cell.label, span))
+                raise ArchError(errors.missing_argument(p.name, cell.label, span, misspelt(p.name, use)))
             out[p.name] = value
         return out
 
@@ -227,7 +268,8 @@ class Builder:
         present = [f.shape.present for f in given]
         shapes = tuple(f.shape for f in given)
         some = apply_or(present) if many else both(*present)
-        site = UseSite(span, both(self.condition, some) if not many else self.condition)
+        places = {name: place_of(op.settings()[name], place) for name, place in operation.places.items()}
+        site = self.site(span, both(self.condition, some) if not many else self.condition, places)
         shape = op.shape(site, *shapes).where(some)
         return self.add(self.unique((*base, op.name)), op, tuple(f.node for f in given), shape, span, given)
 
@@ -239,7 +281,7 @@ class Builder:
             elif f.required:
                 found, value = self.evaluator.find(f.name, use)
                 if not found:
-                    raise ArchError(errors.missing_argument(f.name, operation.label, span))
+                    raise ArchError(errors.missing_argument(f.name, operation.label, span, misspelt(f.name, use)))
             else:
                 value = f.default
             out[f.name] = self.setting(operation.label, f.name, f.kind, value, operation.places.get(f.name, span))
@@ -263,7 +305,11 @@ class Builder:
         return value
 
     def choose(self, select: Value, options: Sequence[Any], base: Path, span: Span) -> Any:
-        """A switch between flows (None: `none`); no node where nothing is left to choose."""
+        """A switch between flows (None: `none`), or between lists of one length; no node where nothing is left to choose."""
+        lists = [o for o in options if isinstance(o, tuple)]
+        if lists and all(o is None or (isinstance(o, tuple) and len(o) == len(lists[0])) for o in options):
+            columns = zip(*(o if o is not None else (None,) * len(lists[0]) for o in options), strict=True)
+            return tuple(self.choose(select, column, (*base, k), span) for k, column in enumerate(columns, start=1))
         flows = [o for o in options if isinstance(o, Flow)]
         if not flows or not is_sym(select):
             return options[select] if not is_sym(select) else None
@@ -295,12 +341,7 @@ class Builder:
 
     def unique(self, path: Path) -> Path:
         """`path`, numbered if it is taken."""
-        count = self.names.get(path, 0) + 1
-        self.names[path] = count
-        if count == 1 or not path:
-            return path
-        last = path[-1]
-        return (*path, count) if isinstance(last, int) else (*path[:-1], f"{last}{count}")
+        return numbered(path, self.names)
 
     def add(
         self,
@@ -320,6 +361,21 @@ class Builder:
         name = str(Target(path, span=span))
         self.nodes.append(Node(name, op, inputs, shape, weights, self.lane, self.stage, span))
         return Flow(len(self.nodes) - 1, shape, given[0].lane if given else self.lane, span)
+
+
+def numbered(path: Path, taken: dict[Path, int]) -> Path:
+    """`path`, the second time with a 2 behind its last part, and so on."""
+    count = taken[path] = taken.get(path, 0) + 1
+    if count == 1 or not path:
+        return path
+    last = path[-1]
+    return (*path, count) if isinstance(last, int) else (*path[:-1], f"{last}{count}")
+
+
+def place_of(value: Any, given: Span) -> Span:
+    """Where a setting's value was written: the domain, if it is the value of one decision."""
+    made = deps(value)
+    return made[0].span if len(made) == 1 and value == variable(made[0]) else given
 
 
 def used_here(fault: Diagnostic, cell: Cell, span: Span) -> Diagnostic:

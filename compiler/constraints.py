@@ -1,12 +1,58 @@
-"""What can be said of constraints at a glance, without tables of costs: for `check`, which must answer at once."""
+"""What constraints say of architectures that lack some decisions; and what can be said of them at a glance, for `check`."""
 
+import re
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from math import prod
 
 from ..dsl import errors
 from ..dsl.diagnostic import ArchError, Diagnostic
+from .activity import activity
 from .graph import Graph, Node, Switch
-from .sym import FUNCTIONS, Apply, Metric, Value, at
+from .sym import AGGREGATES, FUNCTIONS, Apply, Decision, Metric, Value, apply, at, both, deps, negate
+
+WITHOUT = {"all": True, "any": False, "count": False, "sum": 0}
+"""What stands for an element that is left out."""
+
+
+def conjuncts(condition: Value) -> tuple[Value, ...]:
+    """The parts of a `require` that are judged alone."""
+    if isinstance(condition, Apply) and condition.function in ("and", "all"):
+        return tuple(part for a in condition.args for part in conjuncts(a))
+    return (condition,)
+
+
+def resolved(condition: Value, active: Sequence[Value]) -> Value:
+    """A constraint as a condition on every genome: parts that read inactive decisions are left out, or do not apply."""
+    return both(*(_applied(part, active) for part in conjuncts(condition)))
+
+
+def _applied(part: Value, active: Sequence[Value]) -> Value:
+    value, read = present(part, active)
+    return apply("or", negate(_exists(read, active)), value)
+
+
+def present(value: Value, active: Sequence[Value]) -> tuple[Value, set[Decision]]:
+    """A value without the elements of lists that read inactive decisions, and the decisions that it reads outside of lists."""
+    if not isinstance(value, Apply):
+        return value, set(deps(value))
+    parts = [present(a, active) for a in value.args]
+    if value.function not in AGGREGATES:
+        return apply(value.function, *(v for v, _ in parts)), {d for _, read in parts for d in read}
+    kept = tuple(_kept(v, _exists(read, active), WITHOUT[value.function]) for v, read in parts)
+    return apply(value.function, *kept), set()
+
+
+def _kept(element: Value, exists: Value, otherwise: Value) -> Value:
+    if exists is True:
+        return element
+    if isinstance(otherwise, bool):
+        return apply("or", negate(exists), element) if otherwise else apply("and", exists, element)
+    return apply("select", exists, otherwise, element)
+
+
+def _exists(read: set[Decision], active: Sequence[Value]) -> Value:
+    return both(*(active[d.index] for d in sorted(read, key=lambda d: d.index)))
 
 
 def at_a_glance(graph: Graph) -> list[Diagnostic] | None:
@@ -17,23 +63,39 @@ def at_a_glance(graph: Graph) -> list[Diagnostic] | None:
     """
     hopeless = [c for c in graph.constraints if c.condition is False]
     if hopeless:
-        raise ArchError(*(errors.never_met(c.syntax.span, "it is false for every choice") for c in hopeless))
-    if any(not isinstance(c.condition, bool) for c in graph.constraints) and not any(map(_meets, *_ends(graph))):
-        return None
+        texts = [c.syntax.condition.span.text for c in hopeless]
+        parts = [errors.parts(ranges(graph, text)) for text in texts]
+        raise ArchError(*(errors.never_met(c.syntax.span, why) for c, why in zip(hopeless, parts, strict=True)))
+    if any(not isinstance(c.condition, bool) for c in graph.constraints):
+        conditions = _conditions(graph)
+        if not any(_meets(graph, conditions, genes) for genes in _ends(graph)):
+            return None
     if not graph.decisions:
         return []
     return [errors.always_met(c.syntax.span) for c in graph.constraints if c.condition is True]
 
 
-def _ends(graph: Graph) -> tuple[list[Graph], list[tuple[int, ...]]]:
-    first = tuple(0 for _ in graph.decisions)
-    return [graph, graph], [first, tuple(len(d) - 1 for d in graph.decisions)]
+def _conditions(graph: Graph) -> list[Value]:
+    """The constraints; without lists there is no need to ask what is inactive: whatever meets all of them will do."""
+    conditions = [c.condition for c in graph.constraints]
+    if not any(map(_aggregated, conditions)):
+        return conditions
+    active = tuple(a.active for a in activity(graph))
+    return [resolved(condition, active) for condition in conditions]
 
 
-def _meets(graph: Graph, genes: Sequence[int]) -> bool:
+def _aggregated(value: Value) -> bool:
+    return isinstance(value, Apply) and (value.function in AGGREGATES or any(map(_aggregated, value.args)))
+
+
+def _ends(graph: Graph) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    return tuple(0 for _ in graph.decisions), tuple(len(d) - 1 for d in graph.decisions)
+
+
+def _meets(graph: Graph, conditions: Sequence[Value], genes: Sequence[int]) -> bool:
     costs = figures(graph, genes)
     try:
-        return all(_value(c.condition, genes, costs) for c in graph.constraints)
+        return all(_value(condition, genes, costs) for condition in conditions)
     except KeyError:
         return False
 
@@ -44,6 +106,17 @@ def _value(value: Value, genes: Sequence[int], costs: dict[str, int]) -> Value:
     if isinstance(value, Apply):
         return FUNCTIONS[value.function](*(_value(a, genes, costs) for a in value.args))
     return at(value, genes)
+
+
+def ranges(graph: Graph, text: str) -> list[str]:
+    """What the decisions can be that a condition names by their paths."""
+    found = []
+    for d in graph.decisions:
+        if re.search(rf"(?<![\w.]){re.escape(d.path)}(?![\w.\[])", text):
+            numbers = all(isinstance(v, int | Fraction) and not isinstance(v, bool) for v in d.values)
+            low, high = (d.labels[d.values.index(end(d.values))] for end in (min, max)) if numbers else ("", "")
+            found.append(errors.between(d.path, low, high) if numbers else errors.one_of(d.path, d.labels))
+    return found
 
 
 def figures(graph: Graph, genes: Sequence[int]) -> dict[str, int]:

@@ -5,6 +5,7 @@ of what torch.utils.flop_counter counts). `peak_activation_bytes`: the most memo
 batch 1, nodes in the order of the graph, each value freed after its last use.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -122,16 +123,23 @@ def _index(ask: Evaluation, deps: tuple[Decision, ...], strides: tuple[int, ...]
 def _buckets(found: list[tuple[int, list[Table | int]]]) -> Iterable[_Bucket]:
     """Terms with overlapping decisions together, as long as their joint table stays small."""
     buckets: list[_Bucket] = []
+    room: list[_Bucket] = []
+    holding: dict[Decision, list[_Bucket]] = defaultdict(list)
     keyed = [(merge(v.deps for v in values if isinstance(v, Table)), metric, values) for metric, values in found]
     for deps, metric, values in sorted(keyed, key=lambda k: -len(k[0])):
-        home = next((b for b in buckets if set(deps) <= set(b.deps)), None) or next(
-            (b for b in buckets if size(merge((b.deps, deps))) <= TABLE // 4), None
+        around = min((holding[d] for d in deps), key=len, default=buckets)
+        home = next((b for b in around if set(deps) <= set(b.deps)), None) or next(
+            (b for b in room if size(merge((b.deps, deps))) <= TABLE // 4), None
         )
         if home is None:
-            home = _Bucket(deps, [])
+            home = _Bucket((), [])
             buckets.append(home)
+            room.append(home)
+        for d in set(deps).difference(home.deps):
+            holding[d].append(home)
         home.deps = merge((home.deps, deps))
         home.terms.append((metric, values))
+        room = [b for b in room if b is not home or size(b.deps) <= TABLE // 8]
     return buckets
 
 

@@ -4,29 +4,35 @@ A genome is one int for each decision, the index of its value; inactive decision
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import cached_property, reduce
 from itertools import islice
+from math import lcm, prod
 
 import numpy as np
 
 from ..dsl import errors
 from ..dsl.diagnostic import ArchError, Diagnostic
-from ..dsl.model import COSTS
-from ..dsl.syntax import Require
 from .activity import activity
+from .conflicts import ENUMERABLE, conflict
+from .constraints import present, resolved
 from .cost import Costs
-from .factors import Factors, Sampler, TooWide
-from .graph import Constraint, Graph
-from .sym import Apply, Decision, Value, apply, at, depends_on_cost, deps, is_sym
+from .factors import Elimination, Factors, TooWide
+from .graph import Constraint, Graph, Prior
+from .ranking import Ranking, Weighted
+from .sym import Apply, Decision, Value, at, depends_on_cost
 from .vector import Array, Evaluation, Genes
 
-ENUMERABLE = 200_000
-"""Up to this many architectures are enumerated when a constraint names a cost."""
 SMALL = 2_000
 """Up to this many, the ends of the space are found by looking at all."""
 PATIENCE = 400
 """Batches that rejection may draw for one sample."""
+MOST_JOINT = 1_000
+"""Joint values that priors may weigh."""
+STEPS, TRIES = 200, 32
+"""Repair goes so many steps, each to the best of so many single changes."""
+TIED = "the constraints tie too many decisions together"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +52,11 @@ class Decisions:
         self.costs = costs
         self.decisions = graph.decisions
         self.cardinalities = tuple(len(d) for d in graph.decisions)
-        self.active = activity(graph)
-        self.constraints = tuple(self._where_active(c) for c in graph.constraints)
+        self.activity = activity(graph)
+        self.active = tuple(a.active for a in self.activity)
+        self.constraints = tuple(replace(c, condition=resolved(c.condition, self.active)) for c in graph.constraints)
         self.structural = tuple(c for c in self.constraints if not depends_on_cost(c.condition))
         self.priced = tuple(c for c in self.constraints if depends_on_cost(c.condition))
-
-    def _where_active(self, constraint: Constraint) -> Constraint:
-        """A constraint says nothing about architectures in which a decision that it reads does not exist."""
-        condition = constraint.condition
-        for d in deps(condition):
-            if self.active[d.index] is not True:
-                condition = apply("or", apply("not", self.active[d.index]), condition)
-        return Constraint(condition, constraint.syntax)
 
     # matrices of genes
 
@@ -72,34 +71,31 @@ class Decisions:
         return Evaluation(genes, metric)
 
     def canonical(self, genes: Genes) -> Genes:
-        """Inactive decisions set to 0. [P, G] -> [P, G]."""
-        out = self._reset(np.array(genes, dtype=np.int16), self.decisions)
-        while self._entangled:
-            before = out.copy()
-            for d in self._entangled:
-                out = self._reset(out, (d,))
-            out = self._reset(out, self.decisions)
-            if (out == before).all():
-                break
+        """The genome that stands for each network: flows that are `none` closed, inactive decisions 0. [P, G] -> [P, G]."""
+        out = np.array(genes, dtype=np.int16)
+        closed = None
+        while closed is None or (closed != out).any():
+            closed = self._closed(out)
+            out = self._reset(closed)
         return out
 
-    def _reset(self, genes: Genes, decisions: Sequence[Decision]) -> Genes:
-        ask = self._ask(genes)
-        out = genes.copy()
-        for d in decisions:
-            active = self.active[d.index]
-            if active is not True and (len(decisions) == 1 or d not in self._entangled):
+    def _closed(self, genes: Genes) -> Genes:
+        """Decisions of which all that they decide is `none` at their closing code."""
+        ask, out = self._ask(genes), genes.copy()
+        for d, one in zip(self.decisions, self.activity, strict=True):
+            if one.closing:
+                idle = ask(one.asked).astype(bool) & ~ask(one.computed).astype(bool)
+                idle &= genes[:, d.index] != one.closing[d.index]
+                for index, code in one.closing.items():
+                    out[idle, index] = code
+        return out
+
+    def _reset(self, genes: Genes) -> Genes:
+        ask, out = self._ask(genes), genes.copy()
+        for d, active in zip(self.decisions, self.active, strict=True):
+            if active is not True:
                 out[~ask(active).astype(bool), d.index] = 0
         return out
-
-    @cached_property
-    def _entangled(self) -> tuple[Decision, ...]:
-        """Decisions whose activity depends on each other (a gate after a gate): reset one after the other, never together."""
-        import networkx
-
-        edges = ((d.index, e.index) for d, a in zip(self.decisions, self.active, strict=True) for e in deps(a))
-        knots = (k for k in networkx.strongly_connected_components(networkx.DiGraph(edges)) if len(k) > 1)
-        return tuple(self.decisions[i] for i in sorted(i for k in knots for i in k))
 
     def feasible(self, genes: Genes, constraints: Sequence[Constraint] | None = None) -> Array:
         """Which rows meet every `require`. [P, G] -> bool [P]."""
@@ -109,59 +105,92 @@ class Decisions:
             good = good & ask(c.condition).astype(bool)
         return good
 
-    def excess(self, genes: Genes) -> Array:
-        """How far rows are from meeting every `require`: 0 if they do. [P, G] -> float [P]."""
+    def excess(self, genes: Genes, constraints: Sequence[Constraint]) -> Array:
+        """How far rows are from meeting constraints: 0 if they do. [P, G] -> float [P]."""
         ask = self._ask(np.asarray(genes))
-        return sum((_excess(c.condition, ask) for c in self.constraints), np.zeros(len(genes)))
+        return sum((_excess(c.condition, ask) for c in constraints), np.zeros(len(genes)))
 
     # counting and sampling
 
-    @cached_property
-    def _sampler(self) -> tuple[int, Sampler] | None:
-        """The structural count and its sampler; None where the constraints tie too much together."""
+    def eliminated(self, constraints: Sequence[Constraint], priors: Sequence[Prior] = ()) -> Elimination:
+        """The architectures that meet these constraints on structure, counted. Raises TooWide."""
         factors = Factors(self.decisions)
+        for d, one in zip(self.decisions, self.activity, strict=True):
+            factors.pin(d, one)
+        for c in constraints:
+            factors.require(c.condition)
+        quantities = (present(p.quantity, self.active)[0] for p in priors)
+        kept = [factors.keep(q, tuple(v for v, _ in p.weights)) for q, p in zip(quantities, priors, strict=True)]
+        return factors.eliminate(tuple(kept))
+
+    @cached_property
+    def ranking(self) -> Ranking | None:
+        """The architectures as far as structure goes; None where the constraints tie too much together."""
         try:
-            for d, active in zip(self.decisions, self.active, strict=True):
-                factors.pin(d, active)
-            for c in self.structural:
-                factors.require(c.condition)
-            total, steps = factors.eliminate()
+            return Ranking(self.eliminated(self.structural), len(self.decisions))
         except TooWide:
             return None
-        return total, Sampler(factors.lengths, steps, len(self.decisions))
+
+    @cached_property
+    def _affordable(self) -> Array | None:
+        """The places of the architectures among those that meet the structure; None where there are too many to look."""
+        if self.ranking is None or self.ranking.total > ENUMERABLE:
+            return None
+        return np.flatnonzero(self.feasible(self.ranking.all(), self.priced))
 
     def count(self) -> Count:
         """How many architectures there are."""
-        found = self._sampler
-        if found is None:
-            bound = 1
-            for n in self.cardinalities:
-                bound *= n
-            return Count(bound, False, "upper bound: the constraints tie too many decisions together")
-        total, sampler = found
-        if not self.priced or total == 0:
-            return Count(total, True)
-        if total <= ENUMERABLE:
-            genes = np.array(list(sampler.walk()), dtype=np.int16).reshape(total, len(self.decisions))
-            return Count(int(self.feasible(genes).sum()), True)
-        share = float(self.feasible(sampler.draw(np.random.default_rng(0), 10_000)).mean())
-        return Count(
-            total, False, f"upper bound: about {share:.2%} of them meet the constraints on costs (10,000 drawn)"
-        )
+        if self.ranking is None:
+            return Count(prod(self.cardinalities), False, f"upper bound: {TIED}")
+        if not self.priced or self.ranking.total == 0:
+            return Count(self.ranking.total, True)
+        if self._affordable is not None:
+            return Count(len(self._affordable), True)
+        share = float(self.feasible(self.ranking.draw(np.random.default_rng(0), 10_000), self.priced).mean())
+        note = f"upper bound: about {share:.2%} of them meet the constraints on costs (10,000 drawn)"
+        return Count(self.ranking.total, False, note)
+
+    def rank(self, genes: Sequence[int]) -> int:
+        """The number of an architecture, from 0, in the order of `enumerate`. Raises ValueError where there is none."""
+        ranking, places = self._numbered()
+        number = ranking.rank(genes)
+        if places is None:
+            return number
+        found = int(np.searchsorted(places, number))
+        if found == len(places) or places[found] != number:
+            raise ValueError("this is not an architecture")
+        return found
+
+    def unrank(self, number: int) -> tuple[int, ...]:
+        """The architecture with a number. Raises ValueError where there is none."""
+        ranking, places = self._numbered()
+        if places is None:
+            return ranking.unrank(number)
+        if not 0 <= number < len(places):
+            raise ValueError(f"architectures are numbered from 0 to {len(places) - 1:,}")
+        return ranking.unrank(int(places[number]))
+
+    def _numbered(self) -> tuple[Ranking, Array | None]:
+        """The ranking, and which of its places count where not all do."""
+        if self.ranking is None:
+            raise ValueError(f"architectures have no numbers: {TIED}")
+        if self.priced and self._affordable is None:
+            raise ValueError("architectures have no numbers: constraints on costs leave too many to look at")
+        return self.ranking, self._affordable if self.priced else None
 
     def enumerate(self) -> Iterator[tuple[int, ...]]:
         """Every architecture once. Raises ValueError where the constraints tie too many decisions together."""
-        if self._sampler is None:
-            raise ValueError("the constraints tie too many decisions together")
-        rows = self._sampler[1].walk()
+        if self.ranking is None:
+            raise ValueError(TIED)
+        rows = self.ranking.walk()
         while chunk := list(islice(rows, 4096)):
             good = self.feasible(np.array(chunk, dtype=np.int16).reshape(len(chunk), len(self.decisions)), self.priced)
             yield from (row for row, ok in zip(chunk, good, strict=True) if ok)
 
     def sample(self, rng: np.random.Generator, count: int) -> Genes:
-        """Architectures drawn uniformly, [count, G]. Raises ArchError where none was found.
+        """Architectures drawn uniformly, or by the priors of the space, [count, G]. Raises ArchError where none was found.
 
-        Not uniform in two cases: constraints that tie too many decisions together, and ones that all but none meets.
+        Neither in two cases: constraints that tie too many decisions together, and costs that all but none of too many meets.
         """
         kept: list[Genes] = []
         missing, batch = count, max(64, count)
@@ -169,50 +198,81 @@ class Decisions:
             if not missing:
                 break
             rows = self._draw(rng, batch)
-            rows = rows[self.feasible(rows, None if self._sampler is None else self.priced)][:missing]
+            rows = rows[self.feasible(rows, None if self.ranking is None else self.priced)][:missing]
             kept.append(rows)
             missing -= len(rows)
         if missing:
-            kept.append(self._walk(rng, missing))
+            kept.append(self._rare(rng, missing))
         return np.concatenate(kept) if kept else np.zeros((0, len(self.decisions)), dtype=np.int16)
 
     def _draw(self, rng: np.random.Generator, count: int) -> Genes:
-        if self._sampler is not None:
-            return self._sampler[1].draw(rng, count)
-        return self._free(rng, count)
+        if self._prior is not None:
+            return self._prior.draw(rng, count)
+        if self.ranking is not None:
+            return self.ranking.draw(rng, count)
+        return self.free(rng, count)
 
-    def _free(self, rng: np.random.Generator, count: int) -> Genes:
+    @cached_property
+    def _prior(self) -> Weighted | None:
+        """The joint values of the quantities with a prior, and the architectures of each."""
+        priors = self.graph.priors
+        if not priors:
+            return None
+        joint = prod(len(p.weights) for p in priors)
+        if joint > MOST_JOINT:
+            why = f"{joint:,} joint values of all priors, at most {MOST_JOINT:,}"
+            raise ArchError(errors.bad_prior(why, priors[-1].syntax.span, "list fewer values"))
+        try:
+            found = self.eliminated(self.structural, priors)
+        except TooWide:
+            raise ArchError(errors.bad_prior(TIED, priors[-1].syntax.span, "choose a simpler quantity")) from None
+        weights = reduce(np.multiply.outer, (_whole(p) for p in priors)) * (found.joint > 0)
+        if not weights.any():
+            why = "no architecture has one of the values with a weight"
+            raise ArchError(errors.bad_prior(why, priors[-1].syntax.span, "list values that occur"))
+        return Weighted(found, weights, len(self.decisions))
+
+    def free(self, rng: np.random.Generator, count: int) -> Genes:
         """Each decision by itself, constraints aside, then canonical."""
+        if not self.decisions:
+            return np.zeros((count, 0), dtype=np.int16)
         return self.canonical(np.stack([rng.integers(0, n, count) for n in self.cardinalities], axis=1))
 
-    def _walk(self, rng: np.random.Generator, count: int) -> Genes:
-        """Where rejection all but never accepts: repaired draws (not uniform)."""
-        rows = self.repair(self._draw(rng, count), rng)
+    def _rare(self, rng: np.random.Generator, count: int) -> Genes:
+        """Where rejection all but never accepts: from all of them, else repaired draws (not uniform)."""
+        if self.ranking is not None and self._affordable is not None and len(self._affordable):
+            places = rng.choice(self._affordable, count).tolist()
+            return np.array([self.ranking.unrank(place) for place in places], dtype=np.int16)
+        rows = self._draw(rng, count)
+        if self.decisions and self._affordable is None:
+            rows = self.repair(rows, rng)
         if not self.feasible(rows).all():
-            raise ArchError(self.hopeless())
+            raise ArchError(conflict(self))
         return rows
 
-    def repair(self, genes: Genes, rng: np.random.Generator) -> Genes:
+    def repair(self, genes: Genes, rng: np.random.Generator, constraints: Sequence[Constraint] | None = None) -> Genes:
         """Canonical rows, made feasible where a walk of single changes finds the way."""
+        wanted = self.constraints if constraints is None else constraints
         out = self.canonical(genes)
-        for i in np.flatnonzero(~self.feasible(out)):
-            out[i] = self._repaired(out[i], rng)
+        best = self.excess(out, wanted)
+        for _ in range(STEPS):
+            left = np.flatnonzero(best > 0)
+            if not len(left):
+                break
+            tries = self._changed(np.repeat(out[left], TRIES, axis=0), rng)
+            excess = self.excess(tries, wanted).reshape(-1, TRIES)
+            pick = excess.argmin(axis=1)
+            least = excess[np.arange(len(left)), pick]
+            better = least <= best[left]
+            out[left[better]] = tries.reshape(len(left), TRIES, -1)[np.flatnonzero(better), pick[better]]
+            best[left[better]] = least[better]
         return out
 
-    def _repaired(self, row: Array, rng: np.random.Generator) -> Array:
-        best = float(self.excess(row[None])[0])
-        for _ in range(200):
-            tries = np.repeat(row[None], 64, axis=0)
-            which = rng.integers(0, len(row), 64)
-            tries[np.arange(64), which] = (rng.random(64) * np.array(self.cardinalities)[which]).astype(np.int16)
-            tries = self.canonical(tries)
-            excess = self.excess(tries)
-            pick = int(excess.argmin())
-            if excess[pick] <= best:
-                row, best = tries[pick], float(excess[pick])
-            if best == 0:
-                break
-        return row
+    def _changed(self, rows: Genes, rng: np.random.Generator) -> Genes:
+        """Canonical rows of which one gene each was drawn afresh."""
+        which = rng.integers(0, rows.shape[1], len(rows))
+        rows[np.arange(len(rows)), which] = rng.integers(0, np.array(self.cardinalities)[which])
+        return self.canonical(rows)
 
     # the ends of the space
 
@@ -245,8 +305,8 @@ class Decisions:
 
     def _starts(self) -> Genes:
         """Where the climb starts: every architecture of a small space, else the corners and some drawn ones."""
-        if self._sampler is not None and self._sampler[0] <= SMALL:
-            return np.array(list(self._sampler[1].walk()), dtype=np.int16).reshape(-1, len(self.decisions))
+        if self.ranking is not None and self.ranking.total <= SMALL:
+            return self.ranking.all()
         corners = np.array([[0] * len(self.decisions), [n - 1 for n in self.cardinalities]], dtype=np.int16)
         return np.concatenate([self.canonical(corners), self.sample(np.random.default_rng(0), 32)])
 
@@ -268,54 +328,13 @@ class Decisions:
 
     def check(self) -> list[Diagnostic]:
         """Warnings on constraints. Raises ArchError if no architecture meets them all."""
-        found: list[Diagnostic] = []
-        for c in self.constraints:
-            if c.condition is True and self.decisions:
-                found.append(errors.always_met(c.syntax.span))
-            if c.condition is False:
-                raise ArchError(errors.never_met(c.syntax.span, self.parts(c.syntax)))
-        if self._sampler is not None and self._sampler[0] == 0:
-            raise ArchError(self.hopeless())
-        if self.priced:
+        if any(c.condition is False for c in self.constraints) or (self.ranking is not None and not self.ranking.total):
+            raise ArchError(conflict(self))
+        if self.priced or self.graph.priors or self.ranking is None:
             self.sample(np.random.default_rng(0), 1)
-        return found
-
-    def hopeless(self) -> Diagnostic:
-        """Which constraints cannot be met: one alone, or all together."""
-        for c in self.constraints:
-            if self._alone(c) is False:
-                return errors.never_met(c.syntax.span, self.parts(c.syntax))
-        spans = tuple(c.syntax.span for c in self.constraints)
-        return errors.never_met_together(
-            spans, "each can be met alone" if self._sampler else "no architecture was found"
-        )
-
-    def _alone(self, constraint: Constraint) -> bool:
-        if not is_sym(constraint.condition):
-            return bool(constraint.condition)
-        if not depends_on_cost(constraint.condition):
-            return apply("or", constraint.condition, False) is not False
-        return any(self._repair_alone(constraint, row) == 0 for row in self._free(np.random.default_rng(0), 4))
-
-    def _repair_alone(self, constraint: Constraint, row: Array) -> float:
-        for _ in range(50):
-            around = np.concatenate([row[None], self._neighbours(row)])
-            excess = _excess(constraint.condition, self._ask(around))
-            if excess.argmin() == 0:
-                return float(excess[0])
-            row = around[excess.argmin()]
-        return float(excess.min())
-
-    def parts(self, syntax: Require) -> str:
-        """The ranges of the costs that a constraint names, for the message."""
-        names = [n for n in COSTS if n in syntax.span.text]
-        if not names or not self.decisions:
-            values = self.costs.one([0] * len(self.decisions)) if names else {}
-            return ", ".join(f"{n} is {values[n]:,}" for n in names) or "it is false for every choice"
-        costs = self.costs(self._free(np.random.default_rng(0), 2000))
-        return ", ".join(
-            f"{n} lies between {int(costs[n].min()):,} and {int(costs[n].max()):,} in 2,000 draws" for n in names
-        )
+        if not self.decisions:
+            return []
+        return [errors.always_met(c.syntax.span) for c in self.constraints if c.condition is True]
 
     # text
 
@@ -332,6 +351,14 @@ class Decisions:
         return tuple(int(g) for g in self.canonical(np.array([genes], dtype=np.int16))[0])
 
 
+def _whole(prior: Prior) -> Array:
+    """The weights of a prior as whole numbers in the same proportions."""
+    scale = lcm(*(Fraction(w).denominator for _, w in prior.weights))
+    return np.array([int(w * scale) for _, w in prior.weights], dtype=object)
+
+
+LEAST = 1e-9
+"""The excess of a constraint that is all but met."""
 _SLACK: dict[str, Callable[[Array, Array], Array]] = {
     "<=": lambda a, b: a - b,
     "<": lambda a, b: a - b + 1,
@@ -342,10 +369,12 @@ _SLACK: dict[str, Callable[[Array, Array], Array]] = {
 
 def _excess(condition: Value, ask: Evaluation) -> Array:
     """0 where a condition holds, else how far it is from holding, relative to its right side."""
-    if isinstance(condition, Apply) and condition.function == "and":
+    if isinstance(condition, Apply) and condition.function in ("and", "all"):
         return sum((_excess(a, ask) for a in condition.args), np.zeros(len(ask.genes)))
+    if isinstance(condition, Apply) and condition.function in ("or", "any"):
+        return np.asarray(np.minimum.reduce([_excess(a, ask) for a in condition.args]))
+    gap: Array = np.ones(len(ask.genes))
     if isinstance(condition, Apply) and condition.function in _SLACK:
         left, right = (ask(a).astype(np.float64) for a in condition.args)
-        gap = np.maximum(_SLACK[condition.function](left, right), 0)
-        return np.asarray(gap / np.maximum(np.abs(right), 1))
-    return np.asarray(np.where(ask(condition).astype(bool), 0.0, 1.0))
+        gap = _SLACK[condition.function](left, right) / np.maximum(np.abs(right), 1)
+    return np.asarray(np.where(ask(condition).astype(bool), 0.0, np.maximum(gap, LEAST)))

@@ -7,28 +7,35 @@ from typing import Any
 from ..dsl import errors
 from ..dsl.diagnostic import ArchError, Diagnostic, Span
 from ..dsl.model import Model, Space, Stage
-from ..dsl.syntax import Vary
+from ..dsl.syntax import Binary, Expr, Name, Require, Vary
 from .axis import fixed
-from .build import Builder, UseSite
+from .build import Builder, counterexample
 from .functions import WIDEST
-from .graph import Constraint, Graph, Lane, Source
+from .graph import Constraint, Graph, Lane, Outputs, Source
+from .judge import judge, read_prior
+from .kinds import is_number
 from .operator import Operator
+from .routes import run_routes
 from .scope import Entry, Path, Scope, said
-from .shape import Shape
-from .sym import Value, apply, both, deps, is_sym, is_truth
+from .shape import Shape, text
+from .sym import Value, aggregate, apply, both, deps, implied, is_sym, is_truth
 from .values import Alternatives, Cell, Flow, Pipeline, Place, is_callable, kind_of
 
 
 def elaborate(
-    model: Model, space: Space, operators: dict[str, type[Operator]], settings: Mapping[str, Any] | None = None
+    model: Model, space: Space, operators: Mapping[str, type[Operator]], settings: Mapping[str, Any] | None = None
 ) -> tuple[Graph, tuple[Diagnostic, ...]]:
     """The graph of a space and the warnings met. Raises ArchError. `settings` replace parameters of the space."""
-    return _Elaborator(model, space, operators, settings or {}).run()
+    made = Elaborator(model, space, operators, settings or {})
+    try:
+        return made.run()
+    except ArchError as fault:
+        raise made.cause(fault) from None
 
 
-class _Elaborator(Builder):
+class Elaborator(Builder):
     def __init__(
-        self, model: Model, space: Space, operators: dict[str, type[Operator]], settings: Mapping[str, Any]
+        self, model: Model, space: Space, operators: Mapping[str, type[Operator]], settings: Mapping[str, Any]
     ) -> None:
         super().__init__(operators)
         self.model = model
@@ -36,24 +43,36 @@ class _Elaborator(Builder):
         self.settings = settings
         self.root = Scope("space", (), model.module, entries=space.entries)
         self.branches: dict[str, Scope] = {}
-        self.stages: dict[str, Scope] = {}
+        self.demands: list[Constraint] = []
+
+    def cause(self, fault: ArchError) -> ArchError:
+        """A fault of shapes, or the first doubt about shapes that came before it: mostly where it comes from."""
+        shapes = all(d.code in ("E306", "E307", "E308", "E311") for d in fault.found)
+        first = next((s for s in self.later or [] if shapes and implied(s.condition, s.fact) is not None), None)
+        if first is None:
+            return fault
+        doubt = first.fault(counterexample(implied(first.condition, first.fact) or {}))
+        return doubt if isinstance(doubt, ArchError) else fault
 
     # the space
 
     def run(self) -> tuple[Graph, tuple[Diagnostic, ...]]:
         found: list[Diagnostic] = []
+        routed = any(s.kind == "routes" for s in self.space.stages)
+        self.later = [] if self.space.requires or routed else None
         self.parameters()
         self.declare_branches()
         flows = {"": self.entry_flow()}
         for stage in self.space.stages:
             flows = self.run_stage(stage, flows)
         output = self.head(flows)
-        constraints = tuple(self.constraint(r, found) for r in self.space.requires)
+        constraints = (*(self.constraint(r, found) for r in self.space.requires), *self.demands)
         searches = {
             run.name: tuple(self.constraint(r, found) for r in run.requires)
             for run in self.model.runs
             if (run.kind, run.space) == ("search", self.space.name)
         }
+        priors = tuple(read_prior(self.evaluator, p, self.root, found) for p in self.space.priors)
         found += self.decisions.unused()
         if found:
             raise ArchError(*found)
@@ -67,7 +86,12 @@ class _Elaborator(Builder):
             lanes,
             tuple(self.decisions.choices),
             searches,
+            priors,
         )
+        found += judge(graph, self.later or [])
+        self.later = None
+        if found:
+            raise ArchError(*found)
         return graph, (*self.decisions.warnings, *self.unread())
 
     def parameters(self) -> None:
@@ -91,8 +115,11 @@ class _Elaborator(Builder):
     def declare_branches(self) -> None:
         for i, branch in enumerate(self.space.branches):
             place = self.evaluator.value(branch.place, self.root, ())
-            if not isinstance(place, int | Fraction) or isinstance(place, bool) or place <= 0:
-                raise ArchError(errors.wrong_kind(kind_of(place), "a place such as `1/4`", branch.place.span))
+            if not is_number(place):
+                raise ArchError(errors.bad_place(kind_of(place), branch.place.span, "1/4"))
+            if not 0 < place <= 1:
+                example = f"1/{place}" if isinstance(place, int) and place > 1 else "1/4"
+                raise ArchError(errors.bad_place(str(place), branch.place.span, example))
             scope = Scope("branch", (branch.name,), self.model.module, self.root, entries=branch.entries)
             scope.values |= {
                 "stride": 1 / Fraction(place) if 1 / Fraction(place) % 1 else int(1 / Fraction(place)),
@@ -112,7 +139,7 @@ class _Elaborator(Builder):
         )
         if not whole or not all(1 <= n <= WIDEST for n in size):
             got = f"a list of {len(size)}" if isinstance(size, tuple) and len(size) != 3 else kind_of(size)
-            raise ArchError(errors.wrong_kind(got, "a size `[channels, height, width]`", said(entry)))
+            raise ArchError(errors.bad_input(got, said(entry)))
         image = self.add(("input",), Source(), (), Shape("map", fixed(size[0]), size[1:], 1), entry.span)
         if "stem" not in self.space.entries:
             return image
@@ -131,19 +158,43 @@ class _Elaborator(Builder):
     # stages
 
     def run_stage(self, stage: Stage, flows: dict[str, Flow]) -> dict[str, Flow]:
-        """One stage: each branch enters, runs through its cells, then all are fused."""
+        """One stage; the flows of other branches pass by."""
         self.stage = stage.name
+        done = run_routes(self, stage, flows) if stage.kind == "routes" else self.run_cells(stage, flows)
+        mine = {n.text for n in stage.branches}
+        kept = {n: f for n, f in flows.items() if n and n not in mine}
+        order = list(self.branches)
+        return dict(sorted({**kept, **done}.items(), key=lambda item: order.index(item[0])))
+
+    def lanes(self, stage: Stage) -> dict[str, Scope]:
+        """The branches of a stage, in its order; the stage can be named from here on."""
         whole = Scope("stage", (stage.name,), self.model.module, self.root, entries=stage.entries)
         lanes = {n.text: self.lane_scope(stage, n.text) for n in stage.branches}
-        whole.values |= {name: Place(scope, "branch", name) for name, scope in lanes.items()}
+        whole.values |= {name: self.place(scope) for name, scope in lanes.items()}
         self.root.values[stage.name] = Place(whole, "stage", stage.name)
+        return lanes
+
+    @staticmethod
+    def place(lane: Scope) -> Place:
+        """A branch within a stage as an expression names it."""
+        return Place(lane, "branch", str(lane.path[-1]))
+
+    def run_cells(self, stage: Stage, flows: dict[str, Flow]) -> dict[str, Flow]:
+        """Each branch enters, runs through its cells, then all are fused."""
+        lanes = self.lanes(stage)
         before = tuple(flows.values())
         entered = {n: self.enter(stage, n, scope, flows, before) for n, scope in lanes.items()}
         done = {n: self.cells(stage, n, scope, entered[n]) for n, scope in lanes.items()}
-        fused = {n: self.fuse(stage, n, scope, done) for n, scope in lanes.items()}
-        kept = {n: f for n, f in flows.items() if n and n not in fused}
-        order = list(self.branches)
-        return dict(sorted({**kept, **fused}.items(), key=lambda item: order.index(item[0])))
+        return {n: self.fuse(stage, n, scope, done) for n, scope in lanes.items()}
+
+    def own(self, stage: Stage, name: str, scope: Scope, entry: str) -> tuple[bool, Any]:
+        """An entry as a branch of a stage reads it: of a list, the branch's own item."""
+        found, value = self.evaluator.find(entry, scope)
+        if not isinstance(value, tuple):
+            return found, value
+        if len(value) != len(stage.branches):
+            raise ArchError(errors.wrong_length(entry, len(value), len(stage.branches), self.entry_span(stage, entry)))
+        return found, value[[n.text for n in stage.branches].index(name)]
 
     def lane_scope(self, stage: Stage, branch: str) -> Scope:
         """Names in a branch of a stage: the lane, the stage, the branch, the space."""
@@ -153,10 +204,10 @@ class _Elaborator(Builder):
     def enter(self, stage: Stage, name: str, scope: Scope, flows: dict[str, Flow], before: tuple[Flow, ...]) -> Flow:
         """How a branch of a stage gets its flow: its `enter`, its own flow, or one grown from the lowest resolution."""
         self.lane = name
-        found, enter = self.evaluator.find("enter", scope)
-        target = Place(scope, "branch", name)
+        found, enter = self.own(stage, name, scope, "enter")
+        target = self.place(scope)
         if found:
-            span = said(stage.entries["enter"]) if "enter" in stage.entries else stage.span
+            span = self.entry_span(stage, "enter")
             flow = self.flow(self.bound(enter, target), before, (stage.name, name, "enter"), scope, span)
         elif name in flows:
             return flows[name]
@@ -183,10 +234,12 @@ class _Elaborator(Builder):
         """A flow as that of its branch; its stride must be the declared one."""
         declared = self.branches[name].values["stride"]
         branch = next(b for b in self.space.branches if b.name == name)
-        UseSite(span, both(self.condition, flow.shape.present)).check(
+        self.site(span, both(self.condition, flow.shape.present)).check(
             apply("==", flow.shape.stride, declared),
             lambda example: ArchError(
-                errors.stride_mismatch(name, f"1/{declared}", f"1/{flow.shape.stride}{example}", span, branch.span)
+                errors.stride_mismatch(
+                    name, f"1/{declared}", f"1/{text(flow.shape.stride)}{example}", span, branch.span
+                )
             ),
         )
         return Flow(flow.node, flow.shape, name, flow.span)
@@ -197,15 +250,16 @@ class _Elaborator(Builder):
         slots = {p[2] for p in self.decisions.overrides if p[:2] == (stage.name, name) and p[3:] == ("cell",)}
         if not self.evaluator.declares("cell", scope) and not slots:
             return flow
-        times = self.evaluator.find("times", scope)[1] if self.evaluator.declares("times", scope) else 1
+        times = self.own(stage, name, scope, "times")[1] if self.evaluator.declares("times", scope) else 1
         entry = self.entry_span(stage, "times")
         span = self.entry_span(stage, "cell")
 
         def one(k: int, x: Flow) -> Flow:
             slot = Scope("slot", (stage.name, name, k), self.model.module, scope)
-            found, cell = self.evaluator.find("cell", slot)
+            found, cell = self.own(stage, name, slot, "cell")
             if not found:
                 return x
+            scope.size = k
             return self.require_flow(self.flow(cell, x, (stage.name, name, k), slot, span), span)
 
         done = self.times(times, flow, one, (stage.name, name), entry, span)
@@ -220,12 +274,13 @@ class _Elaborator(Builder):
     def fuse(self, stage: Stage, name: str, scope: Scope, flows: dict[str, Flow]) -> Flow:
         """The `fuse` of a stage: a cell over all its flows, once for each branch."""
         self.lane = name
-        found, fuse = self.evaluator.find("fuse", scope)
+        found, fuse = self.own(stage, name, scope, "fuse")
         if not found or fuse is None:
             return flows[name]
         span = self.entry_span(stage, "fuse")
-        target = Place(scope, "branch", name)
-        out = self.flow(self.bound(fuse, target), tuple(flows.values()), (stage.name, name, "fuse"), scope, span)
+        out = self.flow(
+            self.bound(fuse, self.place(scope)), tuple(flows.values()), (stage.name, name, "fuse"), scope, span
+        )
         return self.placed(self.require_flow(out, span), name, span)
 
     def bound(self, value: Any, target: Place) -> Any:
@@ -240,13 +295,25 @@ class _Elaborator(Builder):
         return value
 
     def head(self, flows: dict[str, Flow]) -> Flow:
+        """The output, or several under their names."""
         self.lane, self.stage = "", "head"
-        span = said(self.space.entries["head"])
-        head = self.callable_entry("head", self.root)
         last = tuple(flows.values())
         x = last if self.space.stages else last[0]
-        out = self.require_flow(self.flow(head, x, ("head",), self.root, span), span)
-        UseSite(span, True).check(out.shape.present, lambda example: ArchError(errors.no_flow(span, example)))
+        if not self.space.heads:
+            return self.one_head("head", self.space.entries["head"], self.root, ("head",), x)
+        scope = Scope("stage", ("heads",), self.model.module, self.root, entries=self.space.heads)
+        outs = [self.one_head(n, e, scope, ("heads", n), x) for n, e in self.space.heads.items()]
+        shape = Shape("outputs", fixed(0), ())
+        op = Outputs(tuple(self.space.heads))
+        return self.add(("heads",), op, tuple(o.node for o in outs), shape, self.space.span, outs)
+
+    def one_head(self, name: str, entry: Entry, scope: Scope, base: Path, x: Any) -> Flow:
+        span = said(entry)
+        value = self.evaluator.lookup(name, scope, entry.span)
+        if value is not None and not is_callable(value):
+            raise ArchError(errors.wrong_kind(kind_of(value), "a cell", span))
+        out = self.require_flow(self.flow(value, x, base, scope, span), span)
+        self.site(span, True).check(out.shape.present, lambda example: ArchError(errors.no_flow(span, example)))
         return out
 
     def lane_of(self, name: str) -> Lane:
@@ -255,15 +322,27 @@ class _Elaborator(Builder):
 
     # constraints and warnings
 
+    def demand(self, condition: Value, span: Span) -> None:
+        """A constraint that follows from what the space is, not from a `require`."""
+        demanded = Constraint(condition, Require(Name(span.text, span=span), span=span), declared=False)
+        if condition is not True and demanded not in self.demands:
+            self.demands.append(demanded)
+
     def constraint(self, line: Any, found: list[Diagnostic]) -> Constraint:
+        """A `require`; its parts stay apart, because each is judged alone."""
+        parts = []
         try:
-            value = self.evaluator.value(line.condition, self.root, ())
+            self.evaluator.judging = True
+            for part in conjuncts(line.condition):
+                parts.append(self.evaluator.value(part, self.root, ()))
+                if not is_truth(parts[-1]):
+                    found.append(errors.undecided_constraint(part.span))
         except ArchError as fault:
             found += fault.found
             return Constraint(True, line)
-        if not is_truth(value):
-            found.append(errors.undecided_constraint(line.span))
-        return Constraint(value, line)
+        finally:
+            self.evaluator.judging = False
+        return Constraint(parts[0] if len(parts) == 1 else aggregate("all", tuple(parts)), line)
 
     def unread(self) -> list[Diagnostic]:
         """`in` lines that nothing reads."""
@@ -276,3 +355,10 @@ class _Elaborator(Builder):
             if isinstance(entry, Vary) and entry.span not in read:
                 found.append(errors.never_read(f"{owner}.{entry.target}".lstrip("."), entry.span))
         return found
+
+
+def conjuncts(condition: Expr) -> list[Expr]:
+    """`a and b and c` as its parts."""
+    if isinstance(condition, Binary) and condition.operator == "and":
+        return [*conjuncts(condition.left), *conjuncts(condition.right)]
+    return [condition]

@@ -1,11 +1,11 @@
 """Expressions to values: numbers stay exact, decisions become tables, flows become nodes through the builder."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any, Protocol
 
 from ..dsl import errors
-from ..dsl.diagnostic import ArchError, Diagnostic, Span
+from ..dsl.diagnostic import ArchError, Span
 from ..dsl.model import COSTS
 from ..dsl.settings import constant
 from ..dsl.syntax import (
@@ -21,7 +21,9 @@ from ..dsl.syntax import (
     If,
     Index,
     Interval,
+    Listed,
     ListOf,
+    Loop,
     Members,
     Name,
     Number,
@@ -29,21 +31,34 @@ from ..dsl.syntax import (
     Vary,
     path_text,
 )
+from .budget import Budget, bounded
+from .calls import evaluate_call
 from .functions import FUNCTIONS, WIDEST
-from .operator import Operator, signature
-from .scope import Decisions, Entry, Path, Scope, owner_of, said
-from .sym import Metric, Table, Value, apply, both, chosen, deps, is_sym, is_truth, negate, plain, variable
+from .kinds import (
+    bare,
+    common_unit,
+    compare_labels,
+    flow_attribute,
+    is_point,
+    label_of,
+    mixed,
+    name_span,
+    number,
+    truth,
+    written,
+)
+from .operator import Operator
+from .scope import Decisions, Entry, Path, Scope, misspelt, owner_of, said
+from .sym import Metric, Value, apply, both, chosen, deps, is_sym, negate, plain, tabulate, variable
 from .values import (
     Alternatives,
     Cell,
     Flow,
-    Function,
     Namespace,
     Operation,
     Pipeline,
     Place,
     Quantity,
-    Repeat,
     is_callable,
     kind_of,
 )
@@ -62,10 +77,14 @@ class Builder(Protocol):
 class Evaluator:
     """Evaluates expressions. `use` is the scope that asks; `base` names the nodes that an expression makes."""
 
-    def __init__(self, builder: Builder, decisions: Decisions, operators: dict[str, type[Operator]]) -> None:
+    def __init__(self, builder: Builder, decisions: Decisions, operators: Mapping[str, type[Operator]]) -> None:
         self.builder = builder
         self.decisions = decisions
         self.operators = operators
+        self.functions = FUNCTIONS
+        self.budget = Budget()
+        self.judging = False
+        """Within a constraint: aggregates keep their elements apart."""
 
     # names
 
@@ -99,13 +118,19 @@ class Evaluator:
             if name in scope.values:
                 return True, scope.values[name]
             if name in scope.entries:
-                return True, self.entry(name, scope.entries[name], scope, use)
+                if name not in use.memo:
+                    return True, self.entry(name, scope.entries[name], scope, use)
+                return True, use.memo[name]
         return False, None
 
     def _within(self, name: str, value: Any, entry: Entry, scope: Scope) -> None:
         """A number that closes a decision must be one of its values."""
         declared = next((s.entries[name] for s in scope.chain() if name in s.entries), None)
-        if not isinstance(declared, Vary) or isinstance(entry, Vary) or not isinstance(value, int | Fraction | str):
+        if (
+            not isinstance(declared, Vary)
+            or isinstance(entry, Vary)
+            or not (is_point(value) or isinstance(value, tuple))
+        ):
             return
         if isinstance(declared.domain, Members) and any(constant(i) is None for i in declared.domain.items):
             return
@@ -113,7 +138,7 @@ class Evaluator:
         if value not in values:
             path = path_text((*scope.path, name))
             shown = ", ".join(f"`{label}`" for label in labels[:12]) + (", ..." if len(labels) > 12 else "")
-            raise ArchError(errors.outside_domain(path, _text(value), entry.value.span, declared.domain.span, shown))
+            raise ArchError(errors.outside_domain(path, label_of(value), entry.value.span, declared.domain.span, shown))
 
     def declares(self, name: str, use: Scope) -> bool:
         """Whether a name is declared in `use` or outwards; nothing is evaluated."""
@@ -133,7 +158,7 @@ class Evaluator:
                 return self.vary(name, entry, owner, use)
             value = self.value(entry.value, use if declared in use.chain() else declared, _base(declared.path, name))
             if not is_callable(value):
-                declared.values[name] = value
+                (declared.values if declared.kind == "body" else use.memo)[name] = value
             return value
         finally:
             declared.busy.discard(name)
@@ -145,33 +170,53 @@ class Evaluator:
         values, labels = self.domain(entry.domain, owner, use)
         if len(values) == 1 and (*owner.path, name) in self.decisions.overrides:
             return values[0]
-        numbers = [isinstance(v, int | Fraction | str) for v in values]
-        if not all(numbers) and not all(v is None or is_callable(v) for v in values):
-            raise ArchError(_mixed(values, entry.domain))
+        if all(is_point(v) for v in values):
+            return variable(self.decisions.get(owner.path, name, values, labels, entry))
+        if all(v is None or is_callable(v) for v in values) and not isinstance(entry.domain, Listed):
+            decision = self.decisions.get(owner.path, name, values, labels, entry)
+            return Alternatives(chosen(decision), values, labels)
+        if not all(isinstance(v, tuple) and len(v) == len(values[0]) and all(map(is_point, v)) for v in values):
+            raise ArchError(mixed(values, entry.domain))
+        if not values[0]:
+            return ()
         decision = self.decisions.get(owner.path, name, values, labels, entry)
-        return variable(decision) if all(numbers) else Alternatives(chosen(decision), values, labels)
+        return tuple(
+            tabulate((decision,), lambda row, k=k: decision.values[row[0]][k])  # type: ignore[misc]
+            for k in range(len(values[0]))
+        )
 
     def domain(self, domain: Domain, scope: Scope, use: Scope) -> tuple[tuple[Any, ...], tuple[str, ...]]:
         """The values of a domain in order, and their labels."""
         if isinstance(domain, Interval):
             return self._interval(domain, use)
-        if not domain.items:
+        values, spans = self._members(domain, scope, use)
+        if not values:
             raise ArchError(errors.empty_domain(domain.span))
-        values = tuple(self.value(item, use, scope.path) for item in domain.items)
         seen: dict[Any, Span] = {}
-        for value, item in zip(values, domain.items, strict=True):
+        for value, span in zip(values, spans, strict=True):
             if is_callable(value):
                 continue
-            if deps(value):
-                raise ArchError(errors.not_static("a value of a domain", item.span, deps(value)[0].path))
+            moving = next((deps(v) for v in (value if isinstance(value, tuple) else (value,)) if deps(v)), ())
+            if moving:
+                raise ArchError(errors.not_static("a value of a domain", span, moving[0].path))
             if (type(value), value) in seen:
-                raise ArchError(errors.repeated_value(item.span.text, item.span, seen[type(value), value]))
-            seen[type(value), value] = item.span
-        labels = [v.label if is_callable(v) else _text(v) for v in values]
-        return values, tuple(
-            label if labels.index(label) == i else f"{label}{labels[: i + 1].count(label)}"
-            for i, label in enumerate(labels)
-        )
+                raise ArchError(errors.repeated_value(label_of(value), span, seen[type(value), value]))
+            seen[type(value), value] = span
+        return values, numbered([v.label if is_callable(v) else label_of(v) for v in values])
+
+    def _members(self, domain: Members | Listed, scope: Scope, use: Scope) -> tuple[tuple[Any, ...], tuple[Span, ...]]:
+        """The values of a set or a list, each with the place to point at."""
+        items = written(domain)
+        if len(items) > WIDEST:
+            raise ArchError(errors.too_large("the domain", f"{len(items):,} values", WIDEST, domain.span))
+        if items or isinstance(domain, Members):
+            return tuple(self.value(item, use, scope.path) for item in items), tuple(item.span for item in items)
+        values = self.value(domain.value, use, scope.path)
+        if not isinstance(values, tuple):
+            raise ArchError(errors.wrong_kind(kind_of(values), "a list", domain.span, "a domain is a set `{a, b}`"))
+        if len(values) > WIDEST:
+            raise ArchError(errors.too_large("the domain", f"{len(values):,} values", WIDEST, domain.span))
+        return values, (domain.span,) * len(values)
 
     def _interval(self, domain: Interval, use: Scope) -> tuple[tuple[Any, ...], tuple[str, ...]]:
         first = self.whole(domain.first, use)
@@ -201,6 +246,7 @@ class Evaluator:
 
     def value(self, expr: Expr, use: Scope, base: Path) -> Any:
         """The value of an expression. Raises ArchError at the smallest span that shows the fault."""
+        self.budget.spend(1, expr.span)
         match expr:
             case Number(value=value, unit=unit):
                 return Quantity(value, unit) if unit else plain(value)
@@ -213,9 +259,9 @@ class Evaluator:
             case Index():
                 return self._index(expr, use, base)
             case Call():
-                return self._call(expr, use, base)
+                return evaluate_call(self, expr, use, base)
             case ListOf(items=items):
-                return tuple(self.value(i, use, base) for i in items)
+                return self.budget.listed(tuple(self.value(i, use, base) for i in items), expr.span)
             case Comprehension():
                 return self._comprehension(expr, use, base)
             case Unary():
@@ -233,18 +279,20 @@ class Evaluator:
             cells = value.module.cells
             if expr.name not in cells:
                 raise ArchError(
-                    errors.unknown_name(expr.name, "cell", _name(expr), cells, f" of `{value.module.name}`")
+                    errors.unknown_name(expr.name, "cell", name_span(expr), cells, f" of `{value.module.name}`")
                 )
             return Cell(cells[expr.name], value.module, {})
         if isinstance(value, Flow):
-            return _flow_attribute(value, expr)
+            return flow_attribute(value, expr)
         if isinstance(value, Place):
             return self._place_attribute(value, expr)
-        raise ArchError(errors.no_attribute(expr.name, kind_of(value), _name(expr), ()))
+        raise ArchError(errors.no_attribute(expr.name, kind_of(value), name_span(expr), ()))
 
     def _place_attribute(self, place: Place, expr: Attribute) -> Any:
         if expr.name == "name":
             return place.name
+        if expr.name == "branches" and place.kind == "stage":
+            return tuple(v for v in place.scope.values.values() if isinstance(v, Place))
         made = self.decisions.made.get((*place.scope.path, expr.name))
         if made is not None and any(v is None or is_callable(v) for v in made.values):
             return Alternatives(chosen(made), made.values, made.labels)
@@ -256,15 +304,19 @@ class Evaluator:
         found, value = self.find(expr.name, scope)
         if not found:
             raise ArchError(
-                errors.no_attribute(expr.name, f"{place.kind} `{place.name}`", _name(expr), place.scope.names())
+                errors.no_attribute(
+                    expr.name, f"{place.kind} `{place.name}`", name_span(expr), place.scope.names(), misspelt(expr.name, place.scope)
+                )
             )
         return value
 
     def _index(self, expr: Index, use: Scope, base: Path) -> Any:
         value = self.value(expr.base, use, base)
-        if not isinstance(value, tuple):
+        if not isinstance(value, tuple | Place):
             raise ArchError(errors.wrong_kind(kind_of(value), "a list", expr.base.span))
         index = self.whole(expr.index, use, "a position")
+        if isinstance(value, Place):
+            return _cell_place(value, index, expr)
         if not 0 <= index < len(value):
             raise ArchError(
                 errors.out_of_range("the position", str(index), f"from 0 to {len(value) - 1}", expr.index.span)
@@ -272,45 +324,61 @@ class Evaluator:
         return value[index]
 
     def _comprehension(self, expr: Comprehension, use: Scope, base: Path) -> Any:
-        items = self.value(expr.iterable, use, base)
+        out: list[Any] = []
+        self._turns(expr, expr.loops, use, base, base, out)
+        return self.budget.listed(tuple(out), expr.span)
+
+    def _turns(
+        self, expr: Comprehension, loops: tuple[Loop, ...], use: Scope, base: Path, at: Path, out: list[Any]
+    ) -> None:
+        """The turns of the loops that are left, each loop within the one before."""
+        if not loops:
+            if self._keeps(expr, use, base):
+                out.append(self.value(expr.item, use, at))
+            if len(out) > WIDEST:
+                raise ArchError(errors.too_large("the list", f"more than {WIDEST:,} items", WIDEST, expr.span))
+            return
+        items = self.value(loops[0].iterable, use, base)
         if not isinstance(items, tuple):
-            raise ArchError(errors.wrong_kind(kind_of(items), "a list", expr.iterable.span))
-        out = []
+            raise ArchError(errors.wrong_kind(kind_of(items), "a list", loops[0].iterable.span))
         for i, item in enumerate(items):
             part = item.lane if isinstance(item, Flow) and item.lane else i + 1
-            scope = Scope("item", use.path, use.module, use, values={expr.variable: item})
-            if expr.condition is not None:
-                keep = self.value(expr.condition, scope, base)
-                if not isinstance(keep, bool):
-                    what = deps(keep)[0].path if deps(keep) else "a value"
-                    raise ArchError(errors.not_static("the condition of a list", expr.condition.span, what))
-                if not keep:
-                    continue
-            out.append(self.value(expr.item, scope, (*base, part)))
-        return tuple(out)
+            scope = Scope("item", use.path, use.module, use, values={loops[0].variable: item})
+            self._turns(expr, loops[1:], scope, base, (*at, part), out)
+
+    def _keeps(self, expr: Comprehension, scope: Scope, base: Path) -> bool:
+        if expr.condition is None:
+            return True
+        keep = self.value(expr.condition, scope, base)
+        if isinstance(keep, bool):
+            return keep
+        what = deps(keep)[0].path if deps(keep) else "a value"
+        raise ArchError(errors.not_static("the condition of a list", expr.condition.span, what))
 
     def _unary(self, expr: Unary, use: Scope, base: Path) -> Any:
         value = self.value(expr.operand, use, base)
         if expr.operator == "not":
-            return apply("not", _truth(value, expr.operand))
-        return apply("-", 0, _number(value, expr.operand))
+            return apply("not", truth(value, expr.operand))
+        return apply("-", 0, number(value, expr.operand))
 
     def _binary(self, expr: Binary, use: Scope, base: Path) -> Any:
         left, right = self.value(expr.left, use, base), self.value(expr.right, use, base)
         operator = expr.operator
         if operator in ("and", "or"):
-            return apply(operator, _truth(left, expr.left), _truth(right, expr.right))
+            return apply(operator, truth(left, expr.left), truth(right, expr.right))
         if operator in ("+", "*") and (isinstance(left, Flow) or isinstance(right, Flow)):
             return self.builder.operate("sum" if operator == "+" else "multiply", (left, right), base, use, expr.span)
         if is_callable(left) or is_callable(right):
-            return _compare_labels(expr, left, right)
-        if operator in ("==", "!=") and (isinstance(left, str) or isinstance(right, str)):
+            return compare_labels(expr, left, right)
+        if operator in ("==", "!=") and (isinstance(left, str | bool) or isinstance(right, str | bool)):
             return apply(operator, left, right)
-        unit = _common_unit(expr, left, right)
-        left, right = _bare(left), _bare(right)
+        if operator in ("==", "!=") and isinstance(left, tuple) and isinstance(right, tuple):
+            return _compare_lists(operator, left, right)
+        unit = common_unit(expr, left, right)
+        left, right = bare(left), bare(right)
         if operator in ("/", "//", "%") and right == 0:
             raise ArchError(errors.divided_by_zero(expr.right.span))
-        value = apply(operator, _number(left, expr.left), _number(right, expr.right))
+        value = bounded(apply(operator, number(left, expr.left), number(right, expr.right)), expr.span)
         return (
             Quantity(Fraction(value), unit)
             if unit and isinstance(value, int | Fraction) and not isinstance(value, bool)
@@ -318,7 +386,7 @@ class Evaluator:
         )
 
     def _if(self, expr: If, use: Scope, base: Path) -> Any:
-        condition = _truth(self.value(expr.condition, use, base), expr.condition)
+        condition = truth(self.value(expr.condition, use, base), expr.condition)
         if isinstance(condition, bool):
             return self.value(expr.then if condition else expr.otherwise, use, (*base, "yes" if condition else "no"))
         outer = self.builder.condition
@@ -330,205 +398,67 @@ class Evaluator:
         finally:
             self.builder.condition = outer
         select = apply("select", condition, 1, 0)  # true is option 0
+        return self._pick(select, then, otherwise, base, expr.span)
+
+    def _pick(self, select: Value, then: Any, otherwise: Any, base: Path, span: Span) -> Any:
+        """One of two values, cells, flows or lists of one length."""
         if is_callable(then) or is_callable(otherwise):
             return Alternatives(select, (then, otherwise), ("then", "else"))
         if isinstance(then, Flow) or isinstance(otherwise, Flow):
-            return self.builder.choose(select, (then, otherwise), base, expr.span)
+            return self.builder.choose(select, (then, otherwise), base, span)
+        if isinstance(then, tuple) and isinstance(otherwise, tuple) and len(then) == len(otherwise):
+            pairs = enumerate(zip(then, otherwise, strict=True), start=1)
+            return tuple(self._pick(select, a, b, (*base, k), span) for k, (a, b) in pairs)
+        if then is None and otherwise is None:
+            return None
+        wrong = next((v for v in (then, otherwise) if not (is_point(v) or is_sym(v))), None)
+        if wrong is not None or then is None or otherwise is None:
+            raise ArchError(
+                errors.wrong_kind(f"{kind_of(wrong)} beside {kind_of(then)}", "two sides of one kind", span)
+            )
         return apply("select", select, then, otherwise)
 
     def _chain(self, expr: Chain, use: Scope, base: Path) -> Any:
         first, *rest = expr.links
         value = self.value(first, use, base)
         if is_callable(value):
-            links = [(value, first.span), *((self._link(link, use, base), link.span) for link in rest)]
+            links = [(value, first.span), *((self.link(link, use, base), link.span) for link in rest)]
             return Pipeline(tuple(links))
         for link in rest:
-            value = self.builder.flow(self._link(link, use, base), value, base, use, link.span)
+            value = self.builder.flow(self.link(link, use, base), value, base, use, link.span)
         return value
 
-    def _link(self, link: Expr, use: Scope, base: Path) -> Any:
+    def link(self, link: Expr, use: Scope, base: Path) -> Any:
         value = self.value(link, use, base)
         if value is not None and not is_callable(value):
             raise ArchError(errors.wrong_kind(kind_of(value), "a cell or an operator", link.span))
         return value
-
-    # calls
-
-    def _call(self, call: Call, use: Scope, base: Path) -> Any:
-        callee = self.value(call.function, use, base)
-        if isinstance(callee, Function):
-            return self._function(callee, call, use, base)
-        if isinstance(callee, Cell):
-            return self._cell(callee, call, use, base)
-        if isinstance(callee, Operation):
-            return self._operation(callee, call, use, base)
-        raise ArchError(errors.wrong_kind(kind_of(callee), "something that can be called", call.function.span))
-
-    def _function(self, callee: Function, call: Call, use: Scope, base: Path) -> Any:
-        if callee.name == "repeat":
-            return self._repeat(call, use, base)
-        if call.named:
-            name = str(call.named[0].target)
-            raise ArchError(errors.unknown_argument(name, callee.name, call.named[0].span, ()))
-        values = [self.value(a, use, base) for a in call.positional]
-        return callee.run(call, values)
-
-    def _repeat(self, call: Call, use: Scope, base: Path) -> Repeat:
-        given = self._named(call, "repeat", ("times",), use, base)
-        if len(call.positional) not in (1, 2) or (len(call.positional) == 2) == ("times" in given):
-            raise ArchError(errors.missing_argument("times", "repeat", call.span))
-        times = given.get("times") if "times" in given else self.value(call.positional[1], use, base)
-        return Repeat(self._link(call.positional[0], use, base), times)
-
-    def _cell(self, cell: Cell, call: Call, use: Scope, base: Path) -> Cell:
-        names = [p.name for p in cell.block.parameters or ()]
-        inner = [
-            str(line.target) for line in cell.block.lines if isinstance(line, Vary) and len(line.target.parts) == 1
-        ]
-        if len(call.positional) > len(names):
-            raise ArchError(errors.too_many_arguments(cell.label, call.positional[len(names)].span, len(names)))
-        arguments = {n: self.value(a, use, base) for n, a in zip(names, call.positional, strict=False)}
-        arguments |= self._named(call, cell.label, (*names, *inner), use, base, tuple(arguments))
-        return Cell(cell.block, cell.module, {**cell.arguments, **arguments})
-
-    def _operation(self, operation: Operation, call: Call, use: Scope, base: Path) -> Any:
-        fields = [f.name for f in signature(operation.kind)]
-        values = [self.value(a, use, base) for a in call.positional]
-        flows = tuple(v for v in values if _flows(v))
-        rest = [(v, a) for v, a in zip(values, call.positional, strict=True) if not _flows(v)]
-        if len(rest) > len(fields):
-            raise ArchError(errors.too_many_arguments(operation.label, rest[len(fields)][1].span, len(fields)))
-        settings = {f: v for f, (v, _) in zip(fields, rest, strict=False)}
-        settings |= self._named(call, operation.label, tuple(fields), use, base, tuple(settings))
-        places = {f: a.span for f, (_, a) in zip(fields, rest, strict=False)} | {
-            str(g.target): said(g) for g in call.named
-        }
-        full = Operation(operation.kind, {**operation.settings, **settings}, flows, {**operation.places, **places})
-        wanted = operation.kind.inputs
-        complete = bool(flows) if wanted is None else len(flows) == wanted
-        return self.builder.flow(full, None, base, use, call.span) if complete else full
-
-    def _named(
-        self, call: Call, callee: str, known: Sequence[str], use: Scope, base: Path, taken: Sequence[str] = ()
-    ) -> dict[str, Any]:
-        out: dict[str, Any] = {}
-        places = {n: a.span for n, a in zip(taken, call.positional[-len(taken) :], strict=True)} if taken else {}
-        for given in call.named:
-            name = str(given.target)
-            if name not in known:
-                raise ArchError(errors.unknown_argument(name, callee, given.target.span, known))
-            if name in places:
-                raise ArchError(errors.declared_twice(name, given.target.span, places[name], "given"))
-            places[name] = given.target.span
-            if isinstance(given, Fix):
-                out[name] = self.value(given.value, use, use.path)
-                continue
-            declared = _owner(use)
-            owner = owner_of(use, declared, given.per, given.span)
-            path = self.decisions.site((*owner.path, *base[len(declared.path) :], callee), call.span)
-            place = Scope("site", path, owner.module, owner)
-            override = self.decisions.override((*place.path, name))
-            entry = override[0] if override else given
-            out[name] = (
-                self.vary(name, entry, place, use)
-                if isinstance(entry, Vary)
-                else self.value(entry.value, use, use.path)
-            )
-        return out
-
-
-def _owner(use: Scope) -> Scope:
-    """Where an `in` among arguments belongs: the innermost place that is not one turn of a list, a slot or a lane."""
-    return next(s for s in use.chain() if s.kind not in ("item", "site", "slot", "lane"))
-
-
-def _mixed(values: Sequence[Any], domain: Domain) -> Diagnostic:
-    """A domain that holds neither values alone nor cells alone: the first that differs from the first."""
-    cells = is_callable(values[0])
-    fits = [is_callable(v) or v is None if cells else isinstance(v, int | Fraction | str) for v in values]
-    wrong = fits.index(False)
-    span = domain.items[wrong].span if isinstance(domain, Members) else domain.span
-    want = "a cell" if cells else "a number" if wrong else "a number or a cell"
-    return errors.wrong_kind(kind_of(values[wrong]), want, span, f"give {want}: a domain holds either values or cells")
-
-
-def _name(expr: Attribute) -> Span:
-    """The place of the name behind the dot."""
-    return Span(expr.span.source, expr.span.stop - len(expr.name), expr.span.stop)
 
 
 def _base(path: Path, name: str) -> Path:
     return path if name in ("out", "cell") else (*path, name)
 
 
-def _flows(value: Any) -> bool:
-    return isinstance(value, Flow) or (isinstance(value, tuple) and any(isinstance(v, Flow) for v in value))
+def _cell_place(place: Place, index: int, expr: Index) -> Place:
+    """`stage.branch[k]`: the k-th cell of a branch in a stage, from 1."""
+    if not place.scope.size:
+        raise ArchError(errors.wrong_kind(kind_of(place), "a branch within a stage", expr.base.span))
+    if not 1 <= index <= place.scope.size:
+        raise ArchError(errors.out_of_range("the cell", str(index), f"from 1 to {place.scope.size}", expr.index.span))
+    scope = place.scope
+    return Place(Scope("slot", (*scope.path, index), scope.module, scope), "cell", f"{place.name}[{index}]")
 
 
-def _text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) or value is None else str(value)
+def _compare_lists(operator: str, left: tuple[Any, ...], right: tuple[Any, ...]) -> Any:
+    same = len(left) == len(right) and both(*(apply("==", a, b) for a, b in zip(left, right, strict=True)))
+    return same if operator == "==" else negate(same)
 
 
-def _truth(value: Any, expr: Expr) -> Any:
-    if is_truth(value):
-        return value
-    raise ArchError(errors.wrong_kind(kind_of(value), "a condition", expr.span, "compare it with something"))
-
-
-def _number(value: Any, expr: Expr) -> Any:
-    if (
-        (isinstance(value, int | Fraction) and not isinstance(value, bool))
-        or is_sym(value)
-        or isinstance(value, Metric)
-    ):
-        return value
-    raise ArchError(errors.wrong_kind(kind_of(value), "a number", expr.span))
-
-
-def _unit(value: Any) -> str | None:
-    """The unit of a value; None where it has no say (a bare zero, a sum of costs)."""
-    if isinstance(value, Quantity | Metric):
-        return value.unit
-    if is_sym(value) and not isinstance(value, Table):
-        units = {u for u in map(_unit, value.args) if u}
-        return units.pop() if units else ""
-    return ""
-
-
-def _common_unit(expr: Binary, left: Any, right: Any) -> str:
-    """The unit of both sides, which must agree; a product or quotient with a plain number keeps the other's."""
-    one, two = _unit(left) or "", _unit(right) or ""
-    if one == two or (expr.operator in ("*", "/") and not (one and two)):
-        return one or two if expr.operator != "/" or not two else ""
-    words = {"": "a plain number", "ms": "a time", "bytes": "a number of bytes"}
-    wrong, other = (expr.right, expr.left) if one or isinstance(left, Metric) else (expr.left, expr.right)
-    got, want = (two, one) if wrong is expr.right else (one, two)
-    raise ArchError(errors.wrong_unit(words[got], words[want], wrong.span, other.span))
-
-
-def _bare(value: Any) -> Any:
-    return plain(value.value) if isinstance(value, Quantity) else value
-
-
-def _compare_labels(expr: Binary, left: Any, right: Any) -> Any:
-    """`stage.cell == "residual"`: the label of a choice against a text or a cell."""
-    choice, other = (left, right) if isinstance(left, Alternatives) else (right, left)
-    label = other if isinstance(other, str) else getattr(other, "label", None)
-    if expr.operator not in ("==", "!=") or not isinstance(label, str) or isinstance(other, Alternatives):
-        raise ArchError(errors.not_an_operation(expr.operator, kind_of(left), kind_of(right), expr.span))
-    if not isinstance(choice, Alternatives):
-        fixed = choice if isinstance(choice, str) else getattr(choice, "label", None)
-        return (fixed == label) == (expr.operator == "==")
-    if label not in choice.labels:
-        raise ArchError(errors.unknown_name(label, "alternative", expr.span, choice.labels))
-    return apply(expr.operator, choice.select, choice.labels.index(label))
-
-
-def _flow_attribute(flow: Flow, expr: Attribute) -> Any:
-    shape = flow.shape
-    known: dict[str, Any] = {"width": shape.width, "stride": shape.stride, "branch": flow.lane, "points": shape.points}
-    if shape.form == "map":
-        known |= {"height": shape.extent[0], "columns": shape.extent[1]}
-    if expr.name not in known:
-        raise ArchError(errors.no_attribute(expr.name, "a flow", _name(expr), known))
-    return known[expr.name]
+def numbered(labels: list[str]) -> tuple[str, ...]:
+    """Labels that differ: one that occurs again gets its rank."""
+    seen: dict[str, int] = {}
+    out = []
+    for label in labels:
+        seen[label] = seen.get(label, 0) + 1
+        out.append(label if seen[label] == 1 else f"{label}{seen[label]}")
+    return tuple(out)

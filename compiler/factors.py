@@ -1,20 +1,26 @@
-"""Exact counting and uniform sampling by variable elimination.
+"""Exact counting by variable elimination: conditions over decisions in, how many assignments meet them out.
 
-Variables are decisions and auxiliary truths; a factor is a 0/1 table over a few of them. The number of architectures is
-the sum over all assignments of the product of all factors; eliminating one variable after the other gives it exactly, and
-walking the eliminations backwards draws assignments with exactly equal probability (Dechter 1999, bucket elimination).
+Variables are decisions and auxiliary values; a factor is a table over a few of them. The number of architectures is the sum
+over all assignments of the product of all factors; eliminating one variable after the other gives it exactly (Dechter 1999,
+bucket elimination). `ranking` walks the eliminations backwards.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
-from .sym import Apply, Decision, Table, Value
+from .activity import Activity
+from .sym import FUNCTIONS, TRUTHS, Apply, Decision, Table, Value, apply, negate
 from .vector import Array
 
 LARGEST = 1 << 20
 """No table that elimination makes is larger; beyond it, `TooWide`."""
+JOINED = 256
+"""An expression whose table grows larger gets an auxiliary variable for its value."""
+FOLDS = {"and": "and", "all": "and", "or": "or", "any": "or", "sum": "+", "count": "+", "min": "min", "max": "max"}
+"""Functions of many arguments that take them one after the other, each with its function of two."""
+LOGICAL = {"and": np.logical_and, "or": np.logical_or, "not": np.logical_not}
 
 
 class TooWide(Exception):
@@ -23,7 +29,7 @@ class TooWide(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Factor:
-    """`table` has one axis for each variable of `scope`, in order."""
+    """`table` has one axis for each variable of `scope`, in ascending order."""
 
     scope: tuple[int, ...]
     table: Array
@@ -38,166 +44,176 @@ class Step:
     table: Array
 
 
+@dataclass(frozen=True, slots=True)
+class Elimination:
+    """`joint`: the exact number of assignments for each combination of the variables that were kept, of all if none was.
+
+    `defined` says how auxiliary variables follow from those before them.
+    """
+
+    joint: Array
+    kept: tuple[int, ...]
+    steps: tuple[Step, ...]
+    lengths: tuple[int, ...]
+    defined: tuple[tuple[int, Factor], ...]
+
+
 class Factors:
     """Builds factors from conditions; variables below `len(decisions)` are decisions, the others auxiliary."""
 
     def __init__(self, decisions: tuple[Decision, ...]) -> None:
         self.lengths = [len(d) for d in decisions]
         self.factors: list[Factor] = []
-        self.names: dict[Value, int] = {}
+        self.defined: list[tuple[int, Factor]] = []
+        self.known: dict[Value, Factor] = {}
 
     def require(self, condition: Value) -> None:
         """Only assignments that meet the condition count."""
-        if condition is True:
-            return
-        if isinstance(condition, Apply) and condition.function == "and":
+        if isinstance(condition, Apply) and condition.function in ("and", "all"):
             for part in condition.args:
                 self.require(part)
-        elif isinstance(condition, Apply) and condition.function == "or":
-            self.factors.append(Factor(*self._any(condition.args)))
-        else:
-            scope, truth = self._literal(condition)
-            self.factors.append(Factor(scope, truth.astype(object)))
+        elif condition is not True:
+            truth = self._value(condition)
+            self.factors.append(Factor(truth.scope, truth.table.astype(bool).astype(object)))
 
-    def pin(self, decision: Decision, active: Value) -> None:
-        """Where `active` is false, only gene 0 counts."""
-        if active is True:
+    def pin(self, decision: Decision, activity: Activity) -> None:
+        """Where a decision is inactive, only gene 0 counts; where all that it decides is `none`, only its closing code."""
+        if not activity.closing:
+            self._only(decision, 0, activity.active)
             return
-        scope, truth = self._literal(active)
-        free = np.ones(len(decision), dtype=bool)
-        zero = np.arange(len(decision)) == 0
-        table = np.where(truth[..., None], free, zero)
-        self.factors.append(Factor((*scope, decision.index), table.astype(object)))
+        self._only(decision, 0, apply("or", activity.computed, activity.asked))
+        closed = apply("or", activity.computed, negate(activity.asked))
+        self._only(decision, activity.closing[decision.index], closed)
 
-    def _literal(self, condition: Value) -> tuple[tuple[int, ...], Array]:
-        """A condition as a truth table over few variables; a large one gets an auxiliary variable."""
-        if isinstance(condition, bool):
-            return (), np.array(condition)
-        if isinstance(condition, Table):
-            shape = [len(d) for d in condition.deps]
-            return tuple(d.index for d in condition.deps), np.array(condition.values, dtype=bool).reshape(shape)
-        if condition not in self.names:
-            self.names[condition] = self._name(condition)
-        return (self.names[condition],), np.array([False, True])
+    def _only(self, decision: Decision, code: int, unless: Value) -> None:
+        if unless is True:
+            return
+        own = Factor((decision.index,), np.arange(len(decision)) == code)
+        truth = self._join("or", self._value(unless), own)
+        self.factors.append(Factor(truth.scope, truth.table.astype(object)))
 
-    def _name(self, condition: Value) -> int:
-        """An auxiliary variable that equals the condition."""
-        if not isinstance(condition, Apply) or condition.function not in ("and", "or", "not"):
-            raise TooWide
-        if condition.function == "not":
-            scope, truth = self._literal(condition.args[0])
-            return self._define(scope, ~truth)
-        return self._join(condition.function, condition.args)
+    def keep(self, quantity: Value, values: tuple[Value, ...]) -> int:
+        """A variable for which of `values` a quantity has; assignments with any other value do not count."""
+        found = self._value(quantity)
+        places = {value: i for i, value in enumerate(values)}
+        codes = np.array([places.get(v, -1) for v in found.table.ravel()]).reshape(found.table.shape)
+        return self._define(found.scope, codes, len(values))
 
-    def _join(self, function: str, args: tuple[Value, ...]) -> int:
-        scope, truth = self._literal(args[0])
-        for part in args[1:]:
-            other, table = self._literal(part)
-            both = tuple(sorted({*scope, *other}))
-            a, b = self._expand(scope, truth, both), self._expand(other, table, both)
-            scope, truth = both, a & b if function == "and" else a | b
-            if truth.size > 256:
-                scope, truth = (self._define(scope, truth),), np.array([False, True])
-        return self._define(scope, truth)
+    # expressions
 
-    def _any(self, args: tuple[Value, ...]) -> tuple[tuple[int, ...], Array]:
-        return (self._join("or", args),), np.array([0, 1], dtype=object)
+    def _value(self, value: Value) -> Factor:
+        """An expression as a table of its values; a large one through auxiliary variables."""
+        if not isinstance(value, Table | Apply):
+            return Factor((), _array((value,)).reshape(()))
+        if value not in self.known:
+            self.known[value] = self._compact(self._applied(value) if isinstance(value, Apply) else self._table(value))
+        return self.known[value]
 
-    def _define(self, scope: tuple[int, ...], truth: Array) -> int:
-        truth = np.broadcast_to(truth, [self.lengths[v] for v in scope])
-        if truth.size * 2 > LARGEST:
-            raise TooWide
-        self.lengths.append(2)
+    def _table(self, table: Table) -> Factor:
+        values = _array(table.values).reshape([len(d) for d in table.deps])
+        return Factor(tuple(d.index for d in table.deps), values)
+
+    def _applied(self, value: Apply) -> Factor:
+        parts = [self._value(a) for a in value.args]
+        if value.function == "count":
+            parts = [Factor(p.scope, p.table.astype(bool).astype(int).astype(object)) for p in parts]
+        if value.function == "select":
+            return self._select(*parts)
+        if value.function not in FOLDS:
+            return self._join(value.function, *parts)
+        total = parts[0]
+        for part in parts[1:]:
+            total = self._compact(self._join(FOLDS[value.function], total, part))
+        return total
+
+    def _select(self, index: Factor, *options: Factor) -> Factor:
+        """One option after the other, so that their tables need not be joined."""
+        total = options[0]
+        for k, option in enumerate(options[1:], 1):
+            here = Factor(index.scope, index.table == k)
+            total = self._compact(self._joined(lambda a, i, b: np.where(i, b, a), total, here, option))
+        return total
+
+    def _join(self, function: str, *parts: Factor) -> Factor:
+        if function in LOGICAL and all(p.table.dtype == bool for p in parts):
+            return self._joined(LOGICAL[function], *parts)
+        run = np.frompyfunc(FUNCTIONS[function], len(parts), 1)
+        found = self._joined(run, *parts)
+        return Factor(found.scope, found.table.astype(bool)) if function in TRUTHS else found
+
+    def _joined(self, run: "np.ufunc | object", *parts: Factor) -> Factor:
+        scope = tuple(sorted({v for p in parts for v in p.scope}))
+        self._check(scope)
+        shape = [self.lengths[v] for v in scope]
+        table = run(*(p.table.reshape([self.lengths[v] if v in p.scope else 1 for v in scope]) for p in parts))  # type: ignore[operator]
+        return Factor(scope, np.broadcast_to(np.asarray(table), shape))
+
+    def _compact(self, value: Factor) -> Factor:
+        """A table that has grown large, as an auxiliary variable with one code for each of its values."""
+        if value.table.size <= JOINED:
+            return value
+        values = tuple(dict.fromkeys(value.table.ravel().tolist()))
+        places = {v: i for i, v in enumerate(values)}
+        codes = np.array([places[v] for v in value.table.ravel().tolist()]).reshape(value.table.shape)
+        return Factor((self._define(value.scope, codes, len(values)),), _array(values))
+
+    def _define(self, scope: tuple[int, ...], codes: Array, length: int) -> int:
+        """A variable that equals `codes` over `scope`; where they are negative, nothing counts."""
+        self.lengths.append(length)
         name = len(self.lengths) - 1
-        table = np.stack([~truth, truth], axis=-1)
-        self.factors.append(Factor((*scope, name), table.astype(object)))
+        self._check((*scope, name))
+        self.factors.append(Factor((*scope, name), (codes[..., None] == np.arange(length)).astype(object)))
+        self.defined.append((name, Factor(scope, codes)))
         return name
 
-    def _expand(self, scope: tuple[int, ...], table: Array, over: tuple[int, ...]) -> Array:
-        order = sorted(range(len(scope)), key=lambda k: scope[k])
-        table = table.transpose(order) if len(scope) > 1 else table
-        return table.reshape([self.lengths[v] if v in scope else 1 for v in over])
+    def _check(self, scope: tuple[int, ...]) -> None:
+        if prod(self.lengths[v] for v in scope) > LARGEST:
+            raise TooWide
 
-    def eliminate(self) -> tuple[int, list[Step]]:
-        """The exact total, and the eliminations in order. Raises TooWide."""
-        left = list(self.factors)
-        todo = set(range(len(self.lengths)))
+    # elimination
+
+    def eliminate(self, kept: tuple[int, ...] = ()) -> Elimination:
+        """Every variable but the kept ones summed out, the one with the smallest table first. Raises TooWide."""
+        touching: list[list[Factor]] = [[] for _ in self.lengths]
+        for factor in self.factors:
+            for v in factor.scope:
+                touching[v].append(factor)
+        width = {v: self._width(touching[v]) for v in range(len(self.lengths)) if v not in kept}
         steps: list[Step] = []
-        total: int = 1
-        while todo:
-            variable = min(todo, key=lambda v: (self._width(v, left), v))
-            todo.discard(variable)
-            mine = [f for f in left if variable in f.scope]
-            left = [f for f in left if variable not in f.scope]
+        left = [f for f in self.factors if not set(f.scope) - set(kept)]
+        while width:
+            variable = min(width, key=lambda v: (width[v], v))
+            del width[variable]
+            mine = touching[variable]
             scope = tuple(sorted({v for f in mine for v in f.scope} - {variable}))
             table = self._product(mine, (*scope, variable))
             steps.append(Step(variable, scope, table))
-            summed = table.sum(axis=-1)
-            if scope:
-                left.append(Factor(scope, summed))
-            else:
-                total *= int(summed)
-        return total, steps
+            summed = Factor(scope, np.asarray(table.sum(axis=-1), dtype=object))
+            if not set(scope) - set(kept):
+                left.append(summed)
+            for v in scope:
+                touching[v] = [f for f in touching[v] if variable not in f.scope] + [summed]
+                if v in width:
+                    width[v] = self._width(touching[v])
+        return Elimination(self._product(left, kept), kept, tuple(steps), tuple(self.lengths), tuple(self.defined))
 
-    def _width(self, variable: int, factors: list[Factor]) -> int:
-        size = 1
-        for v in {v for f in factors if variable in f.scope for v in f.scope}:
-            size *= self.lengths[v]
-        return size
+    def _width(self, factors: list[Factor]) -> int:
+        return prod(self.lengths[v] for v in {v for f in factors for v in f.scope})
 
     def _product(self, factors: list[Factor], over: tuple[int, ...]) -> Array:
-        size = 1
-        for v in over:
-            size *= self.lengths[v]
-        if size > LARGEST:
-            raise TooWide
-        total = np.ones([self.lengths[v] for v in over], dtype=object)
+        self._check(over)
+        total: Array = np.ones([self.lengths[v] for v in over], dtype=object)
         for f in factors:
             axes = [f.scope.index(v) for v in over if v in f.scope]
             shape = [self.lengths[v] if v in f.scope else 1 for v in over]
-            total = total * f.table.transpose(axes).reshape(shape)
+            total = np.asarray(total * f.table.transpose(axes).reshape(shape), dtype=object)
         return total
 
 
-class Sampler:
-    """Draws assignments uniformly, and enumerates them, from the eliminations."""
-
-    def __init__(self, lengths: list[int], steps: list[Step], decisions: int) -> None:
-        self.lengths = lengths
-        self.decisions = decisions
-        self.steps = list(reversed(steps))
-        self.shares = [self._cumulative(s.table) for s in self.steps]
-
-    @staticmethod
-    def _cumulative(table: Array) -> Array:
-        counts = table.cumsum(axis=-1)
-        whole = np.maximum(counts[..., -1:], 1)
-        shares: Array = (counts / whole).astype(np.float64)
-        return shares
-
-    def draw(self, rng: np.random.Generator, count: int) -> Array:
-        """[count, decisions] genes, each feasible assignment equally likely."""
-        values = np.zeros((len(self.lengths), count), dtype=np.int64)
-        for step, shares in zip(self.steps, self.shares, strict=True):
-            rows = shares[tuple(values[v] for v in step.scope)]
-            dice = rng.random(count)
-            chosen = (dice[:, None] >= rows).sum(axis=-1)
-            values[step.variable] = np.minimum(chosen, self.lengths[step.variable] - 1)
-        return values[: self.decisions].T.astype(np.int16)
-
-    def walk(self) -> Iterator[tuple[int, ...]]:
-        """Every feasible assignment once."""
-        values = [0] * len(self.lengths)
-
-        def visit(k: int) -> Iterator[tuple[int, ...]]:
-            if k == len(self.steps):
-                yield tuple(values[: self.decisions])
-                return
-            step = self.steps[k]
-            weights = step.table[tuple(values[v] for v in step.scope)]
-            for choice, weight in enumerate(weights):
-                if weight:
-                    values[step.variable] = choice
-                    yield from visit(k + 1)
-
-        return visit(0)
+def _array(values: tuple[Value, ...]) -> Array:
+    """Truths as bool, everything else as exact objects."""
+    if all(isinstance(v, bool) for v in values):
+        return np.array(values, dtype=bool)
+    out = np.empty(len(values), dtype=object)
+    out[:] = values
+    return out

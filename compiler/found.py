@@ -1,7 +1,8 @@
 """A found network as text: the same file with every `in` turned into `=`.
 
 An `in` that made one decision is edited where it stands. One that made several (`per branch`, `per cell`, inside a cell)
-gets one dotted line for each place: `fine[1].kernel = 3`. The `search` block goes; comments and all else stay.
+gets one dotted line for each place: `fine[1].kernel = 3`. The `search` block, priors and constraints on what is not there go;
+comments and all else stay.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,10 +14,11 @@ from typing import Any
 from ..dsl.diagnostic import Source, Span
 from ..dsl.format import format_text
 from ..dsl.modules import Module, load_source
-from ..dsl.syntax import Block, Interval, Members, Syntax, Vary, path_text
+from ..dsl.syntax import Block, Members, Syntax, Vary, path_text
 from .api import Compiled, compile_module
 from .graph import Choice
-from .sym import at
+from .sym import at, deps
+from .values import is_callable
 
 Edit = tuple[int, int, str]
 Place = tuple[str | int, ...]
@@ -79,6 +81,7 @@ class _Writer:
                 continue
             self._site(self.varies[span], choices, edits, lines)
         edits += [(r.span.start, r.span.stop, "") for r in self._searches()]
+        edits += self._idle()
         edits += self._inserted(lines)
         edits.append((self.space.span.start, self.space.span.start, "".join(f"# {n}\n" for n in self.notes)))
         return _edited(self.module.source.text, 0, edits)
@@ -89,6 +92,15 @@ class _Writer:
             for b in self.module.of_kind("search")
             if any(c.kind == "for" and c.names[0].text == self.space.name for c in b.clauses)
         )
+
+    def _idle(self) -> Iterator[Edit]:
+        """Constraints on what the architecture does not have, which would apply once that is fixed; and priors."""
+        active, text = self.compiled.decisions.active, self.module.source.text
+        for c in self.compiled.graph.constraints:
+            if c.declared and not all(at(active[d.index], self.genes) for d in deps(c.condition)):
+                yield text.rindex("require", 0, c.syntax.condition.span.start), c.syntax.condition.span.stop, ""
+        for p in self.compiled.graph.priors:
+            yield text.rindex("prior", 0, p.syntax.quantity.span.start), p.syntax.span.stop, ""
 
     def _site(self, vary: Vary, choices: list[Choice], edits: list[Edit], lines: dict[Place, str]) -> None:
         live = [c for c in choices if self._active(c)]
@@ -114,7 +126,7 @@ class _Writer:
         gene = self.genes[choice.decision.index]
         value = choice.decision.values[gene]
         domain = self.varies[choice.span].domain
-        if isinstance(domain, Interval) or isinstance(value, int | Fraction | str) or value is None:
+        if not is_callable(value):
             return value_text(value, choice.decision.labels[gene])
         assert isinstance(domain, Members)
         return self._filled(domain.items[gene], choice.owner)
@@ -133,7 +145,7 @@ class _Writer:
         for path, value in lines.items():
             stage = str(path[0]) if path[0] in self.stages and len(path) > 2 else None
             block = next(
-                (b for b in self.space.lines if isinstance(b, Block) and b.kind == "stage" and b.name == stage),
+                (b for b in self.space.lines if isinstance(b, Block) and b.kind in ("stage", "routes") and b.name == stage),
                 self.space,
             )
             target = path_text(path[1:] if stage else path)

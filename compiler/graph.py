@@ -4,12 +4,13 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..dsl.diagnostic import Span
 from ..dsl.syntax import Require
-from .operator import Ask, Operator, Site, Step, Weight
+from .operator import Ask, Call, In, Operator, Site, Step, Weight
 from .shape import Shape
 from .sym import Decision, Value, deps, merge
 
@@ -45,6 +46,26 @@ class Switch(Operator):
 
 
 @dataclass(frozen=True, slots=True)
+class Shared(Switch):
+    """The second input where a route does the same as an earlier one, else the first. The result is the same either way."""
+
+    name: ClassVar[str] = "shared"
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs(Operator):
+    """Several results under their names, as a dictionary."""
+
+    name: ClassVar[str] = "outputs"
+    inputs: ClassVar[int | None] = None
+
+    names: tuple[str, ...]
+
+    def lower(self, ask: Ask, x: tuple[Shape, ...], y: Shape) -> tuple[Step, ...]:
+        return (Call("builtins.dict", (), tuple((name, In(k)) for k, name in enumerate(self.names))),)
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
     """One operator applied to the nodes numbered in `inputs` (None: `none`). `lane` is the branch it belongs to."""
 
@@ -72,10 +93,20 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
-    """A `require`: `condition` is a value over decisions and costs."""
+    """`condition` is a value over decisions and costs: a `require`, or (not `declared`) what follows from the space."""
 
     condition: Value
     syntax: Require
+    declared: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """A `prior`: how likely each value of `quantity` is when architectures are drawn; values that are not listed are not."""
+
+    quantity: Value
+    weights: tuple[tuple[Any, Fraction], ...]
+    syntax: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +131,7 @@ class Graph:
     sites: tuple["Choice", ...]
     searches: Mapping[str, tuple[Constraint, ...]] = field(default_factory=dict, compare=False)
     """What each search of the space requires beyond `constraints`."""
+    priors: tuple[Prior, ...] = ()
 
     @property
     def input(self) -> Shape:
@@ -133,6 +165,14 @@ class Graph:
         return f"{n.name} = {n.op.name}({settings})({inputs}) : {n.shape}{'  ' + weights if weights else ''}"
 
 
+def unshared(graph: Graph) -> Graph:
+    """The same graph with cells of its own for every route: what is shared changes no decision's meaning."""
+    if not any(isinstance(n.op, Shared) for n in graph.nodes):
+        return graph
+    nodes = tuple(replace(n, op=Switch(0)) if isinstance(n.op, Shared) else n for n in graph.nodes)
+    return replace(graph, nodes=nodes)
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """Where a decision comes from: the `in` at `span`, evaluated for the place `owner`, made `decision`."""
@@ -151,5 +191,5 @@ def show(value: Value) -> str:
         inside = ", ".join(map(show, value.values[:12])) + (", ..." if len(value.values) > 12 else "")
         return f"{{{' x '.join(d.path for d in value.deps)}: {inside}}}"
     if isinstance(value, Apply):
-        return f"{value.function}({', '.join(map(show, value.args))})"
+        return f"{value.function}({', '.join(a.function + '(...)' if isinstance(a, Apply) else show(a) for a in value.args)})"
     return str(value).lower() if isinstance(value, bool) else str(value)

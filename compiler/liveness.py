@@ -1,4 +1,4 @@
-"""Which nodes an architecture computes: conditions over decisions, exact."""
+"""Which nodes an architecture computes, and which it would read: conditions over decisions, exact."""
 
 from dataclasses import dataclass
 
@@ -8,10 +8,14 @@ from .sym import Value, apply, both, either
 
 @dataclass(frozen=True, slots=True)
 class Liveness:
-    """`nodes[i]` is the condition under which node i is computed; `inputs[i][k]`: under which it reads its k-th input."""
+    """`nodes[i]`: when node i is computed. `inputs[i][k]`: when it reads its k-th input. `demand[i]`: when it is asked for.
+
+    A node that is asked for is computed unless it is `none`.
+    """
 
     nodes: tuple[Value, ...]
     inputs: tuple[tuple[Value, ...], ...]
+    demand: tuple[Value, ...]
 
 
 _LATEST: list[tuple[Graph, Liveness]] = []
@@ -28,24 +32,43 @@ def liveness(graph: Graph) -> Liveness:
 
 
 def _liveness(graph: Graph) -> Liveness:
-    demand: list[Value] = [False] * len(graph.nodes)
+    live: list[Value] = [False] * len(graph.nodes)
     wanted: list[list[Value]] = [[] for _ in graph.nodes]
     wanted[graph.output].append(True)
     reads: list[tuple[Value, ...]] = [()] * len(graph.nodes)
     for i in range(len(graph.nodes) - 1, -1, -1):
         node = graph.nodes[i]
-        demand[i] = both(either(*wanted[i]), node.shape.present)
-        reads[i] = tuple(_reads(graph, i, k, demand[i]) for k in range(len(node.inputs)))
+        live[i] = both(either(*wanted[i]), node.shape.present)
+        reads[i] = tuple(_reads(graph, i, k, live[i]) for k in range(len(node.inputs)))
         for source, condition in zip(node.inputs, reads[i], strict=True):
             if source is not None and condition is not False:
                 wanted[source].append(condition)
-    return Liveness(tuple(demand), tuple(reads))
+    return Liveness(tuple(live), tuple(reads), _demand(graph, live))
 
 
 def _reads(graph: Graph, i: int, k: int, live: Value) -> Value:
-    node = graph.nodes[i]
-    source = node.inputs[k]
+    source = graph.nodes[i].inputs[k]
     if source is None or live is False:
         return False
-    chosen = apply("==", node.op.select, k) if isinstance(node.op, Switch) else True
-    return both(live, chosen, graph.nodes[source].shape.present)
+    return both(live, chosen(graph, i, k), graph.nodes[source].shape.present)
+
+
+def chosen(graph: Graph, i: int, k: int) -> Value:
+    """When node i looks at its k-th input: a switch at the chosen one, any other node at all."""
+    op = graph.nodes[i].op
+    return apply("==", op.select, k) if isinstance(op, Switch) else True
+
+
+def _demand(graph: Graph, live: list[Value]) -> tuple[Value, ...]:
+    """The conditions under which nodes are asked for, whether or not anything between is `none`."""
+    if all(node.shape.present is True for node in graph.nodes):
+        return tuple(live)
+    demand: list[Value] = [False] * len(graph.nodes)
+    wanted: list[list[Value]] = [[] for _ in graph.nodes]
+    wanted[graph.output].append(True)
+    for i in range(len(graph.nodes) - 1, -1, -1):
+        demand[i] = either(*wanted[i])
+        for k, source in enumerate(graph.nodes[i].inputs):
+            if source is not None and demand[i] is not False:
+                wanted[source].append(both(demand[i], chosen(graph, i, k)))
+    return tuple(demand)

@@ -80,6 +80,9 @@ class Site(Protocol):
 
     span: Span
 
+    def at(self, setting: str) -> Span:
+        """Where the value of a setting was written."""
+
     def check(self, fact: Value, fault: Callable[[str], Exception]) -> None:
         """Raise `fault(example)` unless `fact` holds for every architecture that reaches this place."""
 
@@ -126,8 +129,12 @@ class Field:
     default: Any = None
 
 
+KINDS = ("whole", "number", "flag", "text")
+"""What a field can hold: a whole number, which may be searched, or a fixed number, truth or text."""
+
+
 def signature(kind: type[Operator]) -> tuple[Field, ...]:
-    """What `.arch` may set, in order. `kind` of a field is `whole`, `number`, `flag` or `text`."""
+    """What `.arch` may set, in order. `kind` of a field is one of KINDS."""
     return _signature(cast(Any, kind))
 
 

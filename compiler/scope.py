@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any
 
 from ..dsl import errors
-from ..dsl.diagnostic import ArchError, Diagnostic, Span
+from ..dsl.diagnostic import MOST, ArchError, Diagnostic, Span
 from ..dsl.modules import Module
 from ..dsl.syntax import Fix, Vary, path_text
 from .graph import Choice
@@ -29,6 +30,10 @@ class Scope:
     entries: Mapping[str, Entry] = field(default_factory=dict)
     values: dict[str, Any] = field(default_factory=dict)
     busy: set[str] = field(default_factory=set)
+    memo: dict[str, Any] = field(default_factory=dict)
+    """Values of outer entries as this scope reads them."""
+    size: int = 0
+    """How many cells a lane has."""
 
     def chain(self) -> "list[Scope]":
         found, scope = [], self
@@ -65,7 +70,7 @@ class Decisions:
         """The decision at `owner` + `name`, made at the first call."""
         path = (*owner, name)
         if path not in self.made:
-            decision = Decision(path_text(path), len(self.made), values, labels, entry.span)
+            decision = Decision(path_text(path), len(self.made), values, labels, entry.domain.span)
             self.made[path] = decision
             self.choices.append(Choice(decision, owner, name, entry.span))
             if len(values) == 1:
@@ -88,8 +93,17 @@ class Decisions:
     def unused(self) -> list[Diagnostic]:
         """One fault for each override that names nothing."""
         known = [path_text(p) for p in self.made]
-        left = [(path, entry) for path, (entry, _) in self.overrides.items() if path not in self.used]
+        left = [(path, entry) for path, (entry, _) in self.overrides.items() if path not in self.used][:MOST]
         return [errors.unused_override(path_text(path), entry.target.span, known) for path, entry in left]
+
+
+def misspelt(name: str, use: Scope) -> Span | None:
+    """The place of an entry with nearly this name, outwards: what the author may have meant."""
+    for scope in use.chain():
+        near = get_close_matches(name, scope.entries, 1, 0.75)
+        if near:
+            return scope.entries[near[0]].target.span
+    return None
 
 
 def said(entry: Entry) -> Span:
@@ -101,8 +115,7 @@ def owner_of(use: Scope, declared: Scope, per: str | None, span: Span) -> Scope:
     """The scope that owns a decision: where it is declared, or the lane or slot that reads it."""
     if per is None:
         return declared
-    at = span.text.rfind("per ")
-    span = Span(span.source, span.start + at, span.stop) if at >= 0 else span
+    span = Span(span.source, span.stop - len(per), span.stop) if span.text.endswith(per) else span
     if per not in GRANULARITY:
         raise ArchError(errors.wrong_granularity(per, f"a {declared.kind}", span, GRANULARITY))
     for scope in use.chain():

@@ -6,8 +6,8 @@ from typing import Literal
 from .axis import Axis
 from .sym import Decision, Value, apply, deps, merge
 
-Form = Literal["map", "tokens", "vector"]
-WORDS = {"map": "a map [C, H, W]", "tokens": "tokens [N, C]", "vector": "a vector [C]"}
+Form = Literal["map", "tokens", "vector", "outputs"]
+WORDS = {"map": "a map [C, H, W]", "tokens": "tokens [N, C]", "vector": "a vector [C]", "outputs": "several outputs"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from functools import reduce
 from itertools import product
 from math import prod
 from typing import Any
+from weakref import WeakValueDictionary
 from zlib import crc32
 
 from ..dsl.diagnostic import Span
@@ -61,7 +62,8 @@ class Table:
             strides.append(step)
             step *= len(d)
         self.strides = tuple(reversed(strides))
-        self._hash = hash((tuple(d.index for d in deps), tuple(map(_stable, values))))
+        texts = str in set(map(type, values))
+        self._hash = hash((tuple(d.index for d in deps), tuple(map(_stable, values)) if texts else values))
 
     def __hash__(self) -> int:
         return self._hash
@@ -82,34 +84,48 @@ class Table:
 
 
 class Apply:
-    """`function(*args)` over more decisions than a table holds. Arguments are shared, so a value is a graph."""
+    """`function(*args)` over more decisions than a table holds. Equal ones are one object, so a value is a graph."""
 
-    __slots__ = ("_hash", "args", "deps", "function")
+    __slots__ = ("__weakref__", "_hash", "args", "deps", "function", "priced")
 
-    def __init__(self, function: str, args: tuple["Value", ...]) -> None:
-        self.function = function
-        self.args = args
-        self.deps = merge(deps(a) for a in args)
-        self._hash = hash((_stable(function), tuple(map(_stable, args))))
+    function: str
+    args: tuple["Value", ...]
+    deps: tuple[Decision, ...]
+    priced: bool
+    """Whether it reads a cost."""
+
+    def __new__(cls, function: str, args: tuple["Value", ...]) -> "Apply":
+        key = (function, tuple((type(a), a) for a in args))
+        known = _KNOWN.get(key)
+        if known is None:
+            known = super().__new__(cls)
+            known.function, known.args = function, args
+            known.deps = merge(deps(a) for a in args)
+            known.priced = any(depends_on_cost(a) for a in args)
+            known._hash = hash((_stable(function), tuple(map(_stable, args))))
+            _KNOWN[key] = known
+        return known
 
     def __hash__(self) -> int:
         return self._hash
 
-    def __eq__(self, other: object) -> bool:
-        if self is other:
-            return True
-        return (
-            isinstance(other, Apply)
-            and self._hash == other._hash
-            and self.function == other.function
-            and self.args == other.args
-        )
-
     def __repr__(self) -> str:
-        return f"{self.function}({', '.join(map(repr, self.args))})"
+        return f"{self.function}(over {', '.join(d.path for d in self.deps[:4])}{', ...' if self.deps[4:] else ''})"
 
     def at(self, genes: Sequence[int]) -> Any:
-        return FUNCTIONS[self.function](*(at(a, genes) for a in self.args))
+        return _at(self, genes, {})
+
+
+_KNOWN: "WeakValueDictionary[Any, Apply]" = WeakValueDictionary()
+
+
+def _at(value: "Value", genes: Sequence[int], memo: dict[int, Any]) -> Any:
+    """The value for one genome; parts that occur again are computed once."""
+    if not isinstance(value, Apply):
+        return at(value, genes)
+    if id(value) not in memo:
+        memo[id(value)] = FUNCTIONS[value.function](*(_at(a, genes, memo) for a in value.args))
+    return memo[id(value)]
 
 
 Sym = Table | Apply
@@ -153,9 +169,13 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "sum": lambda *a: plain(sum(a)),
     "ceil": lambda a, b: -(-a // b),
     "whole": lambda a: isinstance(a, int) or a.denominator == 1,
+    "round": round,
+    "all": lambda *a: all(a),
+    "any": lambda *a: any(a),
+    "count": lambda *a: sum(map(bool, a)),
 }
 """Every function of values, by name. Division by zero in a combination that no architecture reaches gives 0."""
-TRUTHS = frozenset({"<", "<=", ">", ">=", "==", "!=", "not", "and", "or", "whole"})
+TRUTHS = frozenset({"<", "<=", ">", ">=", "==", "!=", "not", "and", "or", "whole", "all", "any"})
 """Those that give true or false."""
 
 
@@ -187,7 +207,7 @@ def at(value: Value, genes: Sequence[int]) -> Any:
 
 
 def depends_on_cost(value: Value) -> bool:
-    return isinstance(value, Metric) or (isinstance(value, Apply) and any(depends_on_cost(a) for a in value.args))
+    return isinstance(value, Metric) or (isinstance(value, Apply) and value.priced)
 
 
 def size(decisions: Iterable[Decision]) -> int:
@@ -238,6 +258,20 @@ def apply(function: str, *args: Value) -> Value:
     run = FUNCTIONS[function]
     columns = [_spread(a, over) for a in args]
     return _canonical(over, tuple(map(run, *columns)))
+
+
+AGGREGATES = frozenset({"all", "any", "count", "sum"})
+"""Functions of lists that leave out what an architecture does not have."""
+
+
+def aggregate(name: str, items: tuple[Value, ...]) -> Value:
+    """A function of a list, its elements kept apart: a constraint leaves out those that are inactive."""
+    return Apply(name, items) if any(map(is_sym, items)) else FUNCTIONS[name](*items)
+
+
+def settled(value: Value) -> Value:
+    """An aggregate as a plain value, for use outside constraints."""
+    return apply(value.function, *value.args) if isinstance(value, Apply) and value.function in AGGREGATES else value
 
 
 def _spread(value: Value, over: tuple[Decision, ...]) -> Sequence[Any]:
@@ -291,9 +325,7 @@ def either(*conditions: Value) -> Value:
         return True
     if len(options) < 2:
         return options[0] if options else False
-    common = reduce(
-        lambda a, b: [f for f in a if f in b], [[f for f in conjuncts(o) if isinstance(f, Apply)] for o in options]
-    )
+    common = list(reduce(lambda a, b: [f for f in a if f in b], map(conjuncts, options)))
     rest = [both(*(f for f in conjuncts(o) if f not in common)) for o in options]
     tables = [r for r in rest if not isinstance(r, Apply)]
     large = [r for r in rest if isinstance(r, Apply)]
@@ -310,8 +342,48 @@ def either(*conditions: Value) -> Value:
         return both(*common)
     joined = [j for j in joined if j is not False]
     every = [*joined, *large]
+    shared = _most_shared(every)
+    if shared is not None:
+        group = [o for o in every if shared in conjuncts(o)]
+        inside = either(*(both(*(f for f in conjuncts(o) if f != shared)) for o in group))
+        return both(*common, either(both(shared, inside), *(o for o in every if o not in group)))
+    every = _absorbed(every)
     inner = every[0] if len(every) == 1 else Apply("or", tuple(sorted(every, key=hash))) if every else False
     return both(*common, inner)
+
+
+def _most_shared(options: list[Value]) -> Value | None:
+    """The factor that most options have, if two or more have one."""
+    counts: dict[Value, int] = {}
+    for factor in (f for o in options for f in conjuncts(o)):
+        counts[factor] = counts.get(factor, 0) + 1
+    most = max(counts, key=counts.__getitem__, default=None)
+    return most if most is not None and counts[most] > 1 else None
+
+
+def _absorbed(options: list[Value]) -> list[Value]:
+    """Options without those that can be seen to imply another that is kept."""
+    kept = list(options)
+    for o in options:
+        others = [k for k in kept if k is not o]
+        if any(_implies(o, k) for k in others):
+            kept = others
+    return kept
+
+
+def _implies(one: Value, other: Value, depth: int = 3) -> bool:
+    """Whether `one` can be seen to imply `other`, factor by factor, through so many levels of alternatives."""
+    return all(any(_entails(mine, factor, depth) for mine in conjuncts(one)) for factor in conjuncts(other))
+
+
+def _entails(one: Value, other: Value, depth: int) -> bool:
+    if one == other:
+        return True
+    if isinstance(one, Apply):
+        return one.function == "or" and depth > 0 and all(_implies(o, other, depth - 1) for o in one.args)
+    if not isinstance(one, Table) or not isinstance(other, Table) or not {*other.deps} <= {*one.deps}:
+        return False  # a table says nothing about decisions that it does not read
+    return all(b or not a for a, b in zip(one.values, _spread(other, one.deps), strict=True))
 
 
 def negate(condition: Value) -> Value:

@@ -31,12 +31,16 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "not": np.logical_not,
     "and": lambda *a: reduce(np.logical_and, a),
     "or": lambda *a: reduce(np.logical_or, a),
+    "all": lambda *a: reduce(np.logical_and, a),
+    "any": lambda *a: reduce(np.logical_or, a),
+    "count": lambda *a: reduce(np.add, (np.asarray(x).astype(np.int64) for x in a)),
     "sum": lambda *a: reduce(np.add, a),
     "select": lambda i, *a: np.stack(np.broadcast_arrays(*a, i)[:-1])[
         np.asarray(i).astype(np.int64), np.arange(len(i))
     ],
     "ceil": lambda a, b: -(-a // b),
     "whole": lambda a: np.equal(np.mod(a, 1), 0),
+    "round": np.frompyfunc(round, 1, 1),
 }
 
 

@@ -10,13 +10,14 @@ from difflib import get_close_matches
 from .diagnostic import Diagnostic, Label, Span
 
 
-def near(name: str, known: Iterable[str]) -> str:
-    """`did you mean ...?`, or the list of what is known."""
+def near(name: str, known: Iterable[str], listed: Iterable[str] | None = None) -> str:
+    """`did you mean ...?`, or the list of what is known, or of a part of it."""
     names = sorted(set(known))
     lower = {n.lower(): n for n in names}
     close = get_close_matches(name.lower(), lower, n=1, cutoff=0.6)
     if close:
         return f"did you mean `{lower[close[0]]}`?"
+    names = names if listed is None else sorted(set(listed))
     shown = ", ".join(f"`{n}`" for n in names[:24])
     return f"known here: {shown}{', ...' if len(names) > 24 else ''}" if names else ""
 
@@ -89,17 +90,25 @@ def too_long(span: Span, length: int, limit: int) -> Diagnostic:
     return Diagnostic("E113", title, Label(span), help="move parts of it into modules and `use` them")
 
 
+def foreign(text: str, span: Span, help: str) -> Diagnostic:
+    return Diagnostic("E114", f"`{text}` belongs to another language", Label(span), help=help)
+
+
 # E2xx: names and modules -------------------------------------------------------------------------------------------
 
 
-def unknown_name(name: str, kind: str, span: Span, known: Iterable[str], where: str = "") -> Diagnostic:
-    return Diagnostic("E201", f"unknown {kind} `{name}`{where}", Label(span, "not declared"), help=near(name, known))
+def unknown_name(
+    name: str, kind: str, span: Span, known: Iterable[str], where: str = "", listed: Iterable[str] | None = None
+) -> Diagnostic:
+    """`listed` are those of the known names that are shown where none is close."""
+    help = near(name, known, listed) or "declare it, or give it as a parameter"
+    return Diagnostic("E201", f"unknown {kind} `{name}`{where}", Label(span, "not declared"), help=help)
 
 
-def declared_twice(name: str, span: Span, first: Span, verb: str = "declared") -> Diagnostic:
-    there = (Label(first, f"first {verb} here"),)
-    help = "remove one of them" if verb == "given" else "remove one of them, or rename it"
-    return Diagnostic("E202", f"`{name}` is {verb} twice", Label(span), there, help=help)
+def declared_twice(name: str, span: Span, first: Span) -> Diagnostic:
+    there = (Label(first, "first declared here"),)
+    help = "remove one of them, or rename it"
+    return Diagnostic("E202", f"`{name}` is declared twice", Label(span), there, help=help)
 
 
 def unknown_block(kind: str, where: str, span: Span, known: Iterable[str]) -> Diagnostic:
@@ -132,19 +141,20 @@ def unknown_argument(name: str, callee: str, span: Span, known: Iterable[str]) -
     return Diagnostic("E208", f"`{callee}` has no parameter `{name}`", Label(span), help=near(name, known))
 
 
-def missing_argument(name: str, callee: str, span: Span) -> Diagnostic:
-    return Diagnostic(
-        "E209",
-        f"`{callee}` needs `{name}`",
-        Label(span, f"no `{name}` is given, and none is in scope"),
-        help=f"write `{callee}({name} = ...)` or set `{name}` in the branch or the stage",
-    )
+def missing_argument(name: str, callee: str, span: Span, meant: Span | None = None) -> Diagnostic:
+    """`meant` is an entry with nearly this name."""
+    title = f"`{callee}` needs `{name}`"
+    if meant is not None:
+        label, there = Label(meant, f"nothing reads `{meant.text}`"), (Label(span, f"`{name}` is needed here"),)
+        return Diagnostic("E209", title, label, there, f"did you mean `{name}`?")
+    help = f"write `{callee}({name} = ...)` or set `{name}` in the branch or the stage"
+    return Diagnostic("E209", title, Label(span, f"no `{name}` is given, and none is in scope"), help=help)
 
 
 def missing_parameter(name: str, space: str, span: Span) -> Diagnostic:
     help = f"give it a default, `{name} = 10`, or a value on the command line, `--set {name}=10`"
     return Diagnostic(
-        "E209", f"`{space}` needs `{name}`", Label(span, "it has no default, and none is given"), help=help
+        "E216", f"`{space}` needs `{name}`", Label(span, "it has no default, and none is given"), help=help
     )
 
 
@@ -157,14 +167,9 @@ def too_many_arguments(callee: str, span: Span, most: int) -> Diagnostic:
     )
 
 
-def recursive(name: str, span: Span, chain: tuple[str, ...] = ()) -> Diagnostic:
-    """A cell within itself (`chain` leads back to it), or an entry that needs its own value."""
-    if not chain:
-        help = "give it a value that does not use it"
-        return Diagnostic("E211", f"`{name}` is defined by itself", Label(span, f"this needs `{name}`"), help=help)
-    why = "it is used within its own body" if len(chain) < 3 else " -> ".join(chain)
-    help = "cells expand fully and cannot recur: for several in a row, use `repeat(cell, times = n)`"
-    return Diagnostic("E211", f"cell `{name}` contains itself", Label(span, why), help=help)
+def recursive(name: str, span: Span) -> Diagnostic:
+    help = "give it a value that does not use it"
+    return Diagnostic("E211", f"`{name}` is defined by itself", Label(span, f"this needs `{name}`"), help=help)
 
 
 def misplaced(what: str, where: str, span: Span, help: str) -> Diagnostic:
@@ -172,7 +177,8 @@ def misplaced(what: str, where: str, span: Span, help: str) -> Diagnostic:
 
 
 def unused_override(path: str, span: Span, known: Iterable[str]) -> Diagnostic:
-    return Diagnostic("E213", f"`{path}` names nothing in this space", Label(span), help=near(path, known))
+    help = near(path, known) or "name a place and an entry that is read there, such as `s2.fine.times`"
+    return Diagnostic("E213", f"`{path}` names nothing in this space", Label(span), help=help)
 
 
 def outside_root(path: str, span: Span) -> Diagnostic:
@@ -182,6 +188,30 @@ def outside_root(path: str, span: Span) -> Diagnostic:
         Label(span),
         help="move it below the file that uses it",
     )
+
+
+def not_used(name: str, path: str, span: Span) -> Diagnostic:
+    title = f"the module `{name}` is not used in this file"
+    return Diagnostic("E215", title, Label(span), help=f"add `use {path}` at the top")
+
+
+def recursive_cell(name: str, span: Span, chain: tuple[str, ...]) -> Diagnostic:
+    """`chain` leads from the cell back to itself."""
+    why = "it is used within its own body" if len(chain) < 3 else " -> ".join(chain)
+    help = "cells expand fully and cannot recur: for several in a row, use `repeat(cell, times = n)`"
+    return Diagnostic("E217", f"cell `{name}` contains itself", Label(span, why), help=help)
+
+
+def given_twice(name: str, span: Span, first: Span) -> Diagnostic:
+    there = (Label(first, "first given here"),)
+    return Diagnostic("E218", f"`{name}` is given twice", Label(span), there, help="remove one of them")
+
+
+def faulty_package(package: str, what: str, why: str, span: Span) -> Diagnostic:
+    """An installed package that extends the language, and does it wrongly."""
+    title = f"{what} of the package `{package}` cannot be used"
+    help = f"mend the package, or remove it: `pip uninstall {package}`"
+    return Diagnostic("E219", title, Label(span, why), help=help)
 
 
 # E3xx: values and shapes -------------------------------------------------------------------------------------------
@@ -206,20 +236,26 @@ def divided_by_zero(span: Span) -> Diagnostic:
     return Diagnostic("E303", "division by zero", Label(span), help="change the divisor")
 
 
-def not_whole(name: str, value: str, span: Span, example: str) -> Diagnostic:
-    why = f"it is {value}{example}"
+def _used(span: Span, used: Span) -> tuple[Label, ...]:
+    """Where a value is used, if it was written elsewhere."""
+    inside = used.source is span.source and used.start <= span.start and span.stop <= used.stop
+    return () if inside else (Label(used, "used here"),)
+
+
+def not_whole(name: str, value: str, span: Span, example: str, used: Span) -> Diagnostic:
     return Diagnostic(
         "E304",
         f"`{name}` must be a whole number",
-        Label(span, why),
+        Label(span, f"it is {value}{example}"),
+        _used(span, used),
         help="choose values that divide, or round down with `//`",
     )
 
 
-def out_of_range(name: str, value: str, want: str, span: Span) -> Diagnostic:
-    return Diagnostic(
-        "E305", f"`{name}` must be {want}", Label(span, f"it is {value}"), help=f"give a value that is {want}"
-    )
+def out_of_range(name: str, value: str, want: str, span: Span, used: Span | None = None) -> Diagnostic:
+    there = _used(span, used or span)
+    help = f"give a value that is {want}"
+    return Diagnostic("E305", f"`{name}` must be {want}", Label(span, f"it is {value}"), there, help)
 
 
 def width_mismatch(first: str, second: str, used: Span, example: str) -> Diagnostic:
@@ -246,18 +282,16 @@ def wrong_form(operator: str, got: str, want: str, span: Span, help: str = "") -
     )
 
 
-def not_divisible(operator: str, what: str, value: str, by: str, span: Span, example: str) -> Diagnostic:
-    return Diagnostic(
-        "E309",
-        f"`{operator}`: {what} must be divisible by {by}",
-        Label(span, f"{what} is {value}{example}"),
-        help="change one of the two",
-    )
+def not_divisible(operator: str, what: str, value: str, by: str, span: Span, example: str, used: Span) -> Diagnostic:
+    title = f"`{operator}`: {what} must be divisible by {by}"
+    label = Label(span, f"{what} is {value}{example}")
+    return Diagnostic("E309", title, label, _used(span, used), "change one of the two")
 
 
-def not_odd(name: str, value: str, span: Span, example: str) -> Diagnostic:
+def not_odd(name: str, value: str, span: Span, example: str, used: Span) -> Diagnostic:
     help = "choose odd sizes, such as 3 or 5: the window lies around its middle"
-    return Diagnostic("E305", f"`{name}` must be odd", Label(span, f"it is {value}{example}"), help=help)
+    label = Label(span, f"it is {value}{example}")
+    return Diagnostic("E315", f"`{name}` must be odd", label, _used(span, used), help)
 
 
 def no_flow(span: Span, example: str = "") -> Diagnostic:
@@ -279,7 +313,11 @@ def stride_mismatch(branch: str, declared: str, got: str, span: Span, place: Spa
     )
 
 
-def no_attribute(name: str, kind: str, span: Span, known: Iterable[str]) -> Diagnostic:
+def no_attribute(name: str, kind: str, span: Span, known: Iterable[str], meant: Span | None = None) -> Diagnostic:
+    """`meant` is an entry with nearly this name."""
+    if meant is not None:
+        there = (Label(span, f"`{name}` is needed here"),)
+        return Diagnostic("E312", f"{kind} has no `{name}`", Label(meant), there, f"did you mean `{name}`?")
     return Diagnostic("E312", f"{kind} has no `{name}`", Label(span), help=near(name, known))
 
 
@@ -295,7 +333,51 @@ def too_large(what: str, count: str, limit: int, span: Span) -> Diagnostic:
     )
 
 
+def unknown_value(name: str, value: str, span: Span, known: Iterable[str]) -> Diagnostic:
+    return Diagnostic("E316", f"`{name}` cannot be `{value}`", Label(span), help=near(value, known))
+
+
+def bad_place(got: str, span: Span, example: str) -> Diagnostic:
+    title = "the place of a branch is a fraction `1/n` of the input's size"
+    return Diagnostic("E317", title, Label(span, f"this is {got}"), help=f"write `at {example}`")
+
+
+def bad_input(got: str, span: Span) -> Diagnostic:
+    title = "`input` is a size `[channels, height, width]`"
+    return Diagnostic("E318", title, Label(span, f"this is {got}"), help="for example `input = [3, 224, 224]`")
+
+
+def too_much_work(limit: int, span: Span) -> Diagnostic:
+    title = f"the space takes more than {limit:,} steps to evaluate"
+    return Diagnostic("E319", title, Label(span, "the last of them"), help="make lists, domains or repetitions smaller")
+
+
 # E4xx: decisions and constraints -----------------------------------------------------------------------------------
+
+
+def not_halving(branch: str, place: str, before: str, span: Span) -> Diagnostic:
+    title = f"branch `{branch}` does not halve the resolution of the branch before it"
+    help = "the branches of `routes` stand at 1/n, 1/2n, 1/4n, in this order"
+    return Diagnostic("E321", title, Label(span, f"it is at {place}, the one before at {before}"), help=help)
+
+
+def bad_layers(branch: str, layers: int, example: str, span: Span) -> Diagnostic:
+    title = f"the route to `{branch}` cannot halve in these layers{example}"
+    help = f"give different layers from 1 to {layers - 1}, the lowest first: `subsets(range(1, layers), halvings)`"
+    return Diagnostic("E322", title, Label(span), help=help)
+
+
+def cannot_halve(route: str, layer: int, span: Span) -> Diagnostic:
+    title = f"route `{route}` halves in layer {layer}, but no cell there can"
+    help = "give the cell a parameter `stride = 1` and use it; `routes` passes 2 where a route halves"
+    return Diagnostic("E324", title, Label(span), help=help)
+
+
+def wrong_length(name: str, got: int, want: int, span: Span) -> Diagnostic:
+    label = Label(span, f"a list of {got}, for {want} branch{'es' if want != 1 else ''}")
+    return Diagnostic(
+        "E323", f"`{name}` needs one value for each branch", label, help="write one value, or one for each"
+    )
 
 
 def empty_domain(span: Span) -> Diagnostic:
@@ -329,14 +411,30 @@ def not_static(what: str, span: Span, decision: str) -> Diagnostic:
     )
 
 
-def never_met_together(spans: tuple[Span, ...], why: str) -> Diagnostic:
+def never_met_together(spans: tuple[Span, ...], proven: bool) -> Diagnostic:
+    searched = "" if proven else "none was found; there are too many to look at all"
     return Diagnostic(
         "E405",
         "no architecture meets these constraints together",
-        Label(spans[-1], why),
+        Label(spans[-1], searched or "without any one of them there are some"),
         tuple(Label(s, "and this") for s in spans[:-1]),
         help="relax one of them",
     )
+
+
+def between(name: str, low: str, high: str, where: str = "") -> str:
+    """The range of a part of a constraint, in words."""
+    return f"{name} is {low}" if low == high else f"{name} lies between {low} and {high}{where}"
+
+
+def one_of(name: str, values: Iterable[str]) -> str:
+    """What a part of a constraint can be, in words."""
+    return f"{name} is one of {', '.join(values)}"
+
+
+def parts(found: Iterable[str]) -> str:
+    """What the parts of a constraint can be, for its label."""
+    return ", ".join(found) or "it is false for every choice"
 
 
 def outside_domain(path: str, value: str, span: Span, declared: Span, allowed: str) -> Diagnostic:
@@ -360,6 +458,14 @@ def wrong_granularity(per: str, where: str, span: Span, known: Iterable[str]) ->
     return Diagnostic("E408", f"a decision of {where} cannot be `per {per}`", Label(span), help=help)
 
 
+def bad_prior(why: str, span: Span, help: str) -> Diagnostic:
+    return Diagnostic("E410", f"this prior cannot be followed: {why}", Label(span), help=help)
+
+
+def unknown_label(label: str, span: Span, known: Iterable[str]) -> Diagnostic:
+    return Diagnostic("E409", f"no alternative is called `{label}`", Label(span), help=near(label, known))
+
+
 # E5xx: train and search --------------------------------------------------------------------------------------------
 
 
@@ -377,6 +483,10 @@ def nothing_to_search(space: str, span: Span) -> Diagnostic:
     )
 
 
+def unknown_choice(setting: str, name: str, span: Span, known: Iterable[str]) -> Diagnostic:
+    return Diagnostic("E504", f"no {setting} is called `{name}`", Label(span), help=near(name, known))
+
+
 # W6xx: warnings ----------------------------------------------------------------------------------------------------
 
 
@@ -390,3 +500,18 @@ def never_read(path: str, span: Span) -> Diagnostic:
 
 def always_met(span: Span) -> Diagnostic:
     return Diagnostic("W603", "every architecture meets this constraint", Label(span), help="remove it, or tighten it")
+
+
+def dead(kind: str, name: str, span: Span) -> Diagnostic:
+    help = "remove it, or read its flow in a later stage or in the head"
+    return Diagnostic("W604", f"nothing of {kind} `{name}` reaches the output", Label(span), help=help)
+
+
+def unused(kind: str, name: str, span: Span) -> Diagnostic:
+    return Diagnostic("W605", f"nothing uses the {kind} `{name}`", Label(span), help="remove it, or use it")
+
+
+def unread(name: str, where: str, span: Span, known: Iterable[str]) -> Diagnostic:
+    close = near(name, known)
+    help = close if close.startswith("did") else "remove it, or use it"
+    return Diagnostic("W606", f"nothing reads the entry `{name}` of {where}", Label(span), help=help)

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from operator import attrgetter
 
 from .diagnostic import ArchError, Source
-from .faults import Piece, scan
 from .parser import parse
+from .pieces import Piece, scan
 from .syntax import (
     Attribute,
     Binary,
@@ -30,23 +30,26 @@ from .syntax import (
     Index,
     Interval,
     Line,
+    Listed,
     ListOf,
     Members,
     Name,
     Number,
     Parameter,
+    Prior,
     Require,
     Syntax,
     Unary,
     Use,
     Vary,
+    Weight,
 )
 
 WIDTH = 100
 """No line is longer, where it can be broken."""
 
 _ANY, _CHAIN, _OR, _AND, _NOT, _COMPARE, _SUM, _PRODUCT, _UNARY, _POSTFIX = range(10)
-Part = Expr | Fix | Vary | Parameter
+Part = Expr | Fix | Vary | Parameter | Weight
 Row = tuple[str, Part, int]
 _START = attrgetter("start")
 _LEVELS = {
@@ -121,10 +124,10 @@ def _binary(part: Binary) -> str:
     return f"{left}/{right}" if _is_fraction(part) else f"{left} {part.operator} {right}"
 
 
-def _interval(part: Interval) -> str:
+def _ends(part: Interval) -> list[Row]:
     wide = any(isinstance(p, Binary) and not _is_fraction(p) for p in (part.first, part.last))
-    by = "" if part.by is None else f" step {flat(part.by, _SUM)}"
-    return f"{flat(part.first, _SUM)}{' .. ' if wide else '..'}{flat(part.last, _SUM)}{by}"
+    ends: list[Row] = [("", part.first, _SUM), (" .. " if wide else "..", part.last, _SUM)]
+    return ends if part.by is None else [*ends, (" step ", part.by, _SUM)]
 
 
 def _comprehension(part: Comprehension) -> str:
@@ -132,7 +135,10 @@ def _comprehension(part: Comprehension) -> str:
 
 
 def _clauses(part: Comprehension) -> list[Row]:
-    parts: list[Row] = [("", part.item, _ANY), (f"for {part.variable} in ", part.iterable, _CHAIN)]
+    parts: list[Row] = [
+        ("", part.item, _ANY),
+        *((f"for {loop.variable} in ", loop.iterable, _CHAIN) for loop in part.loops),
+    ]
     return parts if part.condition is None else [*parts, ("if ", part.condition, _CHAIN)]
 
 
@@ -179,15 +185,19 @@ _FLAT: dict[type, Callable[..., str]] = {
     If: lambda p: " ".join(word + flat(inner, least) for word, inner, least in _branches(p)),
     Chain: lambda p: " -> ".join(flat(link, _OR) for link in p.links),
     Members: lambda p: f"{{{_list(p.items)}}}",
-    Interval: _interval,
+    Interval: lambda p: "".join(word + flat(inner, least) for word, inner, least in _ends(p)),
+    Listed: lambda p: flat(p.value, _SUM),
+    Weight: lambda p: f"{flat(p.value)}: {flat(p.weight)}",
     Fix: lambda p: f"{p.target} = {flat(p.value)}",
     Vary: lambda p: f"{p.target} in {flat(p.domain)}{_per(p)}",
     Parameter: lambda p: p.name if p.default is None else f"{p.name} = {flat(p.default)}",
 }
 
 
-def _entry(line: Fix | Vary | Require | Goal) -> str:
+def _entry(line: Fix | Vary | Require | Goal | Prior) -> str:
     match line:
+        case Prior():
+            return f"prior {flat(line.quantity, _CHAIN)} {{{_list(line.weights)}}}"
         case Require():
             return f"require {flat(line.condition)}"
         case Goal():
@@ -278,11 +288,11 @@ class _Writer:
         return self.code[i].start if i < len(self.code) and self.code[i].text == ")" else stop
 
     def start(self, line: Line | Use) -> int:
-        """Where a line begins; a constraint's own span leaves out its first word."""
-        if not isinstance(line, Require):
+        """Where a line begins; the span of a constraint or a prior leaves out its first word."""
+        if not isinstance(line, Require | Prior):
             return line.span.start
-        i = bisect_left(self.code, line.span.start, key=_START)
-        return next(p.start for p in reversed(self.code[:i]) if p.text == "require")
+        i, word = bisect_left(self.code, line.span.start, key=_START), type(line).__name__.lower()
+        return next(p.start for p in reversed(self.code[:i]) if p.text == word)
 
     # items and lines
 
@@ -306,12 +316,19 @@ class _Writer:
         docs = () if isinstance(line, Use) else line.docs
         first = self.docs[bisect_left(self.docs, start) - len(docs)] if docs else start
         lead = [*self.spaced(first, indent), *self.blank(first), *self.own(start, indent)]
+        at = self.at
         body = self.block(line, indent) if isinstance(line, Block) else self.entry(line, pad, indent)
-        inner = self.own(line.span.stop, indent)
-        body[-1] += self.trailing(line.span.stop, before)
-        return [*lead, *inner, *(f"{pad}## {text}".rstrip() for text in docs), *body]
+        above, below = self.rest(at, line.span.stop, indent)
+        body[-1] += "" if below else self.trailing(line.span.stop, before)
+        return [*lead, *above, *(f"{pad}## {text}".rstrip() for text in docs), *body, *below]
 
-    def entry(self, line: Fix | Vary | Require | Goal | Use, lead: str, indent: int) -> list[str]:
+    def rest(self, at: int, stop: int, indent: int) -> tuple[list[str], list[str]]:
+        """The comments of a part that found no place within it: above it, or below those that did since `at`."""
+        written = self.at > at
+        left = self.own(stop, indent)
+        return ([], left) if written else (left, [])
+
+    def entry(self, line: Fix | Vary | Require | Goal | Prior | Use, lead: str, indent: int) -> list[str]:
         match line:
             case Use():
                 return [f"{lead}use {'.'.join(line.path)}" + (f" as {line.alias}" if line.alias else "")]
@@ -319,8 +336,18 @@ class _Writer:
                 return self.row(f"{lead}require ", line.condition, indent)
             case Goal():
                 return self.row(f"{lead}{line.direction} ", line.value, indent)
+            case Prior():
+                return self.prior(line, lead, indent)
             case _:
                 return self.row(lead, line, indent)
+
+    def prior(self, line: Prior, lead: str, indent: int) -> list[str]:
+        text = lead + _entry(line)
+        if len(text) <= WIDTH and not self.has_comment(line.span.start, line.span.stop):
+            return [text]
+        out = self.row(f"{lead}prior ", line.quantity, indent, 2, _CHAIN)
+        inside = (self.find("{", line.quantity.span.stop), line.span.stop - 1)
+        return [*out[:-1], *self.rows(f"{out[-1]} {{", _plain(line.weights), "}", indent, inside, ",")]
 
     def block(self, block: Block, indent: int) -> list[str]:
         pad, stop = " " * indent, block.span.stop - 1
@@ -374,6 +401,12 @@ class _Writer:
         match part:
             case Fix():
                 return self.row(f"{lead}{part.target} = ", part.value, indent, room)
+            case Weight():
+                return self.series(lead, [("", part.value, _ANY), (": ", part.weight, _ANY)], "", indent, room)
+            case Vary(domain=Listed(value=value)):
+                return self.series(f"{lead}{part.target} in ", [("", value, _SUM)], _per(part), indent, room)
+            case Vary(domain=Interval() as domain):
+                return self.series(f"{lead}{part.target} in ", _ends(domain), _per(part), indent, room)
             case Parameter(default=default) if default is not None:
                 return self.row(f"{lead}{part.name} = ", default, indent, room)
             case Vary(domain=Members(items=items, span=span)):
@@ -394,9 +427,7 @@ class _Writer:
                 out = self.row(lead, part.base, indent, room + len(part.name) + 1, _POSTFIX)
                 return [*out[:-1], f"{out[-1]}.{part.name}"]
             case Index():
-                out = self.row(lead, part.base, indent, 1, _POSTFIX)
-                out = [*out[:-1], *self.row(f"{out[-1]}[", part.index, indent, room + 1)]
-                return [*out[:-1], f"{out[-1]}]"]
+                return self.series(lead, [("", part.base, _POSTFIX), ("[", part.index, _ANY)], "]", indent, room)
             case Call():
                 out = self.row(lead, part.function, indent, 1, _POSTFIX)
                 inside = (self.find("(", part.function.span.stop), part.span.stop - 1)
@@ -410,6 +441,14 @@ class _Writer:
                 return self.rows(f"{lead}[", _clauses(part), "]", indent, (part.span.start, part.span.stop - 1))
             case _:
                 return [lead + flat(part, least)]
+
+    def series(self, lead: str, parts: list[Row], tail: str, indent: int, room: int) -> list[str]:
+        """Parts one behind the other on a line; each may break within itself."""
+        out = [lead]
+        for i, (word, part, least) in enumerate(parts):
+            rest = "".join(w + flat(p, n) for w, p, n in parts[i + 1 :]) + tail
+            out = [*out[:-1], *self.row(out[-1] + word, part, indent, room + len(rest), least)]
+        return [*out[:-1], out[-1] + tail]
 
     def chain(self, lead: str, part: Chain, indent: int, room: int) -> list[str]:
         """One link per line, each behind its arrow."""
@@ -432,8 +471,9 @@ class _Writer:
         out = [lead + self.trailing(inside[0], starts[0])]
         for (word, part, least), before in zip(rows, starts[1:], strict=True):
             out += self.own(part.span.start, indent + 2)
+            at = self.at
             lines = self.row(" " * (indent + 2) + word, part, indent + 2, len(comma), least)
-            out += self.own(part.span.stop, indent + 2)
-            lines[-1] += comma + self.trailing(part.span.stop, before)
-            out += lines
+            above, below = self.rest(at, part.span.stop, indent + 2)
+            lines[-1] += comma + ("" if below else self.trailing(part.span.stop, before))
+            out += [*above, *lines, *below]
         return [*out, *self.own(inside[1], indent + 2), " " * indent + close]

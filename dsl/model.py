@@ -7,11 +7,12 @@ from . import errors
 from .diagnostic import ArchError, Diagnostic, Span
 from .modules import Module
 from .settings import Settings, read_settings
-from .syntax import Block, Clause, Expr, Fix, Goal, Line, Name, Parameter, Require, Vary
+from .syntax import Block, Clause, Expr, Fix, Goal, Line, Name, Parameter, Prior, Require, Vary
 
-SPACE_BLOCKS = ("branch", "stage")
+SPACE_BLOCKS = ("branch", "stage", "routes", "heads")
 SPACE_ENTRIES = ("input", "stem", "head")
 STAGE_ENTRIES = ("cell", "times", "enter", "fuse")
+ROUTES_ENTRIES = ("layers", "down", "cell", "open", "enter", "fuse")
 
 Entry = Fix | Vary
 
@@ -28,8 +29,9 @@ class Branch:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """`stage name on branches { ... }`; `overrides` are the entries with a dotted target."""
+    """`stage name on branches { ... }` or `routes ...`; `overrides` are the entries with a dotted target."""
 
+    kind: str
     name: str
     branches: tuple[Name, ...]
     entries: dict[str, Entry]
@@ -48,7 +50,9 @@ class Space:
     overrides: tuple[Entry, ...]
     branches: tuple[Branch, ...]
     stages: tuple[Stage, ...]
+    heads: dict[str, Entry]
     requires: tuple[Require, ...]
+    priors: tuple[Prior, ...]
     span: Span = field(repr=False)
 
 
@@ -118,17 +122,18 @@ def _space(block: Block, found: list[Diagnostic]) -> Space:
     for b in block.lines:
         if isinstance(b, Block) and b.kind == "branch":
             branches.append(_branch(b, found))
-        elif isinstance(b, Block) and b.kind == "stage":
+        elif isinstance(b, Block) and b.kind in ("stage", "routes"):
             stages.append(_stage(b, found))
+    heads = _heads([b for b in block.lines if isinstance(b, Block) and b.kind == "heads"], entries, found)
     _twice((*((b.name, b.span) for b in branches), *((s.name, s.span) for s in stages)), found)
     known = {b.name for b in branches}
     for stage in stages:
         for name in stage.branches:
-            if name.text not in known:
+            if name.text not in known and len(known) == len(branches):
                 found.append(errors.unknown_name(name.text, "branch", name.span, known))
         _twice(((n.text, n.span) for n in stage.branches), found)
     for needed, example in (("input", "input = [3, 224, 224]"), ("head", "head = concat -> conv(1, width = classes)")):
-        if needed not in entries:
+        if needed not in entries and not (needed == "head" and heads):
             found.append(errors.missing_entry(needed, f"space `{block.name}`", block.head, example))
     requires = tuple(line for line in block.lines if isinstance(line, Require))
     return Space(
@@ -139,7 +144,9 @@ def _space(block: Block, found: list[Diagnostic]) -> Space:
         overrides,
         tuple(branches),
         tuple(stages),
+        heads,
         requires,
+        tuple(line for line in block.lines if isinstance(line, Prior)),
         block.head,
     )
 
@@ -155,7 +162,24 @@ def _branch(block: Block, found: list[Diagnostic]) -> Branch:
 def _stage(block: Block, found: list[Diagnostic]) -> Stage:
     entries, overrides = _entries(block.lines, "a stage", (), found)
     on = _clause(block, "on", "some_branch", found)
-    return Stage(_named(block, found), on.names if on else (), entries, overrides, block.head)
+    return Stage(block.kind, _named(block, found), on.names if on else (), entries, overrides, block.head)
+
+
+def _heads(blocks: list[Block], others: dict[str, Entry], found: list[Diagnostic]) -> dict[str, Entry]:
+    """The outputs of a space that has several, by name."""
+    if not blocks:
+        return {}
+    first = blocks[0]
+    for again in blocks[1:]:
+        found.append(errors.declared_twice("heads", again.head, first.head))
+    if "head" in others:
+        found.append(errors.declared_twice("head", others["head"].target.span, first.head))
+    entries, _ = _entries(first.lines, "a `heads` block", (), found)
+    if not entries:
+        found.append(
+            errors.missing_entry("a head", "the `heads` block", first.head, "labels = concat -> conv(1, width = 4)")
+        )
+    return entries
 
 
 def _named(block: Block, found: list[Diagnostic]) -> str:
@@ -189,6 +213,9 @@ def _entries(
                 found.append(errors.unknown_block(line.kind, where, line.head, blocks))
         elif isinstance(line, Goal):
             found.append(errors.misplaced(f"`{line.direction}`", where, line.span, "goals stand in a `search` block"))
+        elif isinstance(line, Prior):
+            if not require:
+                found.append(errors.misplaced("`prior`", where, line.span, "priors stand in the space"))
         elif isinstance(line, Require):
             if not require:
                 found.append(
@@ -223,6 +250,8 @@ def _run(block: Block, spaces: list[str], found: list[Diagnostic]) -> Run | None
         found.append(errors.unknown_name(space.text, "space", space.span, spaces))
     goals = [line for line in block.lines if isinstance(line, Goal)]
     requires = tuple(line for line in block.lines if isinstance(line, Require))
+    for prior in (line for line in block.lines if isinstance(line, Prior)):
+        found.append(errors.misplaced("`prior`", f"a `{block.kind}` block", prior.span, "priors stand in the space"))
     if block.kind == "train":
         for line in (*goals, *requires):
             found.append(

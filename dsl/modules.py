@@ -1,4 +1,4 @@
-"""Files and what they declare: `use` is resolved here. Only the file's own folder and the library are read."""
+"""Files and what they declare: `use` is resolved here. Only the file's own folder, the library and folders that installed packages name are read."""
 
 from dataclasses import dataclass, field
 from functools import cache
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from . import errors
 from .diagnostic import ArchError, Diagnostic, Source, Span
-from .packages import entry_points
+from .packages import module_folder, module_roots
 from .parser import parse
 from .syntax import Block, File, Use
 
@@ -14,6 +14,8 @@ STD = Path(__file__).with_name("std")
 ITEMS = ("cell", "space", "train", "search")
 LARGEST = 1_000_000
 """No file is longer, in bytes."""
+MODULES = 100
+"""A file uses no more, directly or through others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +35,11 @@ class Module:
 
 def read_source(path: Path, name: str | None = None) -> Source:
     """A file as text. Raises ArchError if it is no text, OSError if it cannot be read."""
-    raw = path.read_bytes()
+    with path.open("rb") as file:
+        raw = file.read(LARGEST + 1)
     blank = Source(name or str(path), "")
     if len(raw) > LARGEST:
-        raise ArchError(errors.too_large("the file", f"{len(raw):,} bytes", LARGEST, Span(blank, 0, 0)))
+        raise ArchError(errors.too_large("the file", f"more than {LARGEST:,} bytes", LARGEST, Span(blank, 0, 0)))
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as fault:
@@ -69,6 +72,7 @@ class _Loader:
         self.root = root
         self.folder = folder
         self.done: dict[tuple[str, ...], Module] = {}
+        self.count = 0
 
     def module(self, source: Source, name: str, chain: tuple[tuple[str, ...], ...]) -> Module:
         syntax = parse(source)
@@ -102,6 +106,9 @@ class _Loader:
             names = tuple(".".join(k) for k in (*chain[chain.index(key) :], key))
             raise ArchError(errors.cyclic_use(names, use.span, use.span))
         if key not in self.done:
+            self.count += 1
+            if self.count > MODULES:
+                raise ArchError(errors.too_large("the program", f"more than {MODULES} modules", MODULES, use.span))
             path = self.find(use)
             own = path.parent == STD and key[0] == "std"
             self.done[key] = (
@@ -112,19 +119,32 @@ class _Loader:
         return self.done[key]
 
     def find(self, use: Use) -> Path:
-        roots = {"std": STD, **{e.name: Path(e.load()) for e in entry_points("hrdsl.modules")}}
-        folder = roots.get(use.path[0]) if len(use.path) > 1 else None
-        inner = use.path[1:] if folder else use.path
-        base = folder or self.root
+        base, inner = self.base(use)
         path = base.joinpath(*inner).with_suffix(".arch") if base else None
-        if path is None or not path.is_file():
-            known = [f"std.{p.stem}" for p in STD.glob("*.arch")]
-            if self.root:
-                known += [p.stem for p in sorted(self.root.glob("*.arch"))[:200]]
-            raise ArchError(errors.no_module(".".join(use.path), use.span, known))
-        if base is not None and not path.resolve().is_relative_to(base.resolve()):
-            raise ArchError(errors.outside_root(".".join(use.path), use.span))
+        if path is None or base is None or not path.is_file():
+            raise ArchError(errors.no_module(".".join(use.path), _path(use), self.known(use, base)))
+        if not path.resolve().is_relative_to(base.resolve()):
+            raise ArchError(errors.outside_root(".".join(use.path), _path(use)))
         return path
+
+    def base(self, use: Use) -> tuple[Path | None, tuple[str, ...]]:
+        """The folder that a path starts from, and the rest of the path."""
+        first, *rest = use.path
+        if not rest:
+            return self.root, use.path
+        if first == "std":
+            return STD, tuple(rest)
+        roots = module_roots()
+        return (module_folder(roots[first], use.span), tuple(rest)) if first in roots else (self.root, use.path)
+
+    def known(self, use: Use, base: Path | None) -> list[str]:
+        """Modules that may have been meant."""
+        names = [f"std.{p.stem}" for p in STD.glob("*.arch")]
+        if base and base not in (self.root, STD):
+            names += [f"{use.path[0]}.{p.stem}" for p in sorted(base.glob("*.arch"))[:200]]
+        if self.root:
+            names += [p.stem for p in sorted(self.root.glob("*.arch"))[:200]]
+        return names
 
     def shown(self, key: tuple[str, ...], path: Path) -> str:
         """The name of a module in messages: below the library, or beside the file that the user named."""
@@ -135,6 +155,13 @@ class _Loader:
             if self.root and path.is_relative_to(self.root)
             else str(path)
         )
+
+
+def _path(use: Use) -> Span:
+    """The place of the path behind the word `use`."""
+    start = use.span.start + use.span.text.index(use.path[0], len("use"))
+    length = len(".".join(use.path))
+    return Span(use.span.source, start, min(start + length, use.span.stop))
 
 
 def _label(item: Use | Block) -> tuple[str, Span]:

@@ -2,6 +2,7 @@
 
 import re
 from fractions import Fraction
+from functools import lru_cache
 
 from . import errors
 from .diagnostic import ArchError, Span
@@ -28,14 +29,23 @@ SCALES: dict[str, tuple[int | Fraction, str]] = {
 
 def read_number(text: str, span: Span) -> tuple[Fraction, str]:
     """The value and the unit (`""`, `bytes` or `ms`). Raises E106."""
+    found = _read(text)
+    if isinstance(found, str):
+        shown = text if len(text) <= DIGITS else text[:12] + "..."
+        raise ArchError(errors.bad_number(shown, span, found))
+    return found
+
+
+@lru_cache(1024)
+def _read(text: str) -> tuple[Fraction, str] | str:
+    """The value and the unit, or why there is none."""
     if len(text) > DIGITS:
-        raise ArchError(errors.bad_number(text[:12] + "...", span, f"longer than {DIGITS} characters"))
+        return f"longer than {DIGITS} characters"
     match = _NUMBER.fullmatch(text)
     if match is None:
-        raise ArchError(errors.bad_number(text, span, "not the form of a number"))
+        return "not the form of a number"
     digits, suffix = match.groups()
     if suffix not in SCALES:
-        known = ", ".join(f"`{s}`" for s in SCALES if s)
-        raise ArchError(errors.bad_number(text, span, f"`{suffix}` is no unit; there are {known}"))
+        return f"`{suffix}` is no unit; there are {', '.join(f'`{s}`' for s in SCALES if s)}"
     factor, unit = SCALES[suffix]
     return Fraction(digits.replace("_", "")) * factor, unit

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from fractions import Fraction
 from typing import Any
 
@@ -122,6 +123,7 @@ def _value(name: str, option: Option, expr: Expr, found: list[Diagnostic]) -> An
     why = _fault(option, value)
     if why:
         example = str(option.default).lower() if isinstance(option.default, bool) else str(option.default)
+        example = next(iter(get_close_matches(str(value), option.choices, 1)), example)
         found.append(errors.bad_setting(name, why, expr.span, example))
     return value
 
@@ -129,7 +131,7 @@ def _value(name: str, option: Option, expr: Expr, found: list[Diagnostic]) -> An
 def _call(name: str, option: Option, expr: Expr, found: list[Diagnostic]) -> Any:
     head, args = (expr.function, expr) if isinstance(expr, Call) else (expr, None)
     if not isinstance(head, Name) or head.text not in option.calls:
-        found.append(errors.unknown_name(head.span.text, name, head.span, option.calls))
+        found.append(errors.unknown_choice(name, head.span.text, head.span, option.calls))
         return None
     known = option.calls[head.text]
     values = {n: o.default for n, o in known.items()}

@@ -73,12 +73,19 @@ class ListOf(Syntax):
 
 @dataclass(frozen=True, slots=True)
 class Comprehension(Syntax):
-    """`[item for variable in iterable if condition]`."""
+    """`[item for variable in iterable ... if condition]`; the last loop turns fastest."""
 
     item: "Expr"
+    loops: tuple["Loop", ...]
+    condition: "Expr | None"
+
+
+@dataclass(frozen=True, slots=True)
+class Loop(Syntax):
+    """`for variable in iterable`."""
+
     variable: str
     iterable: "Expr"
-    condition: "Expr | None"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +140,14 @@ class Interval(Syntax):
     by: Expr | None
 
 
-Domain = Members | Interval
+@dataclass(frozen=True, slots=True)
+class Listed(Syntax):
+    """A domain that an expression gives: `[8 * k for k in range(1, 5)]`."""
+
+    value: Expr
+
+
+Domain = Members | Interval | Listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +197,23 @@ class Goal(Syntax):
 
 
 @dataclass(frozen=True, slots=True)
+class Weight(Syntax):
+    """`value: weight` of a prior."""
+
+    value: Expr
+    weight: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Prior(Syntax):
+    """`prior quantity {value: weight, ...}`."""
+
+    quantity: Expr
+    weights: tuple[Weight, ...]
+    docs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Parameter(Syntax):
     """`name` or `name = default` of a cell or a space."""
 
@@ -212,7 +243,7 @@ class Block(Syntax):
     head: Span = field(repr=False, compare=False)
 
 
-Line = Fix | Vary | Require | Goal | Block
+Line = Fix | Vary | Require | Goal | Prior | Block
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,15 +15,10 @@ import pytest
 
 from hrdsl.cli import main as cli
 from hrdsl.cli.architecture import _parts
-from hrdsl.cli.codes import CODES, Code
 from hrdsl.cli.common import paint, table, write_text
 from hrdsl.cli.figures import short
 from hrdsl.cli.main import INTERNAL, PREEMPTED, USAGE, VERBS, main
-from hrdsl.compiler.api import compile_file, compile_module
-from hrdsl.dsl import errors
-from hrdsl.dsl.diagnostic import ArchError, Source
-from hrdsl.dsl.model import build_model
-from hrdsl.dsl.modules import load_source
+from hrdsl.compiler.api import compile_file
 
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = Path(__file__).with_name("golden") / "cli"
@@ -155,6 +150,9 @@ def test_options_may_stand_between_files(run: Run) -> None:
         ["fmt", TINY, TINY, "--stdout"],
         ["sample", TINY, "-n", "0"],
         ["sample", TINY, "--out", "x"],
+        ["sample", TINY, "--index", "-1"],
+        ["sample", TINY, "--index", "1000000000000"],
+        ["sample", TINY, "--index", "1", "-n", "2"],
         ["cost", TINY, "--population", "many"],
         ["compile", TINY, "--emit", "c"],
         ["compile", TINY, "--largest", "--smallest"],
@@ -494,81 +492,6 @@ def test_explain_did_you_mean(run: Run) -> None:
     assert "`seed`" not in run("explain", "seed")[2]
 
 
-def test_every_code_is_explained() -> None:
-    source = Path(errors.__file__).read_text(encoding="utf-8")
-    assert sorted(set(re.findall(r'"([EW]\d{3})"', source))) == sorted(CODES)
-
-
-SPACE = """hrdsl 1
-
-use std.blocks
-use std.fusion
-
-%(items)s
-
-space s(classes = 10) {
-  input = [3, 32, 32]
-  stem = blocks.conv_bn_relu(3, stride = 2, width = 8)
-  branch fine at 1/2 { width = 16 }
-  %(branch)s
-  stage s1 on fine { cell = blocks.residual }
-  stage s2 on fine, coarse {
-    %(stage)s
-    fuse = fusion.exchange
-  }
-  %(head)s
-  %(space)s
-}
-
-search find for s {
-  %(search)s
-}
-"""
-PARTS = {
-    "items": "",
-    "branch": "branch coarse at 1/4 { width = 32 }",
-    "stage": "cell = blocks.residual",
-    "head": "head = fusion.concat_up -> conv(1, width = classes)",
-    "space": "",
-    "search": "maximize miou",
-}
-FILES = {"E113", "E207", "E214", "E503"}
-"""Codes whose examples are not one small file, or that a run raises."""
-
-
-def framed(code: Code, text: str) -> str:
-    if code.place == "file":
-        return text
-    if code.place == "items" and "space" in text:
-        return f"hrdsl 1\n\n{text}"
-    if code.place == "cell":
-        body = f"cell c() {{\n{text}\n}}"
-        return SPACE % {**PARTS, "items": body, "head": "head = fusion.concat_up -> c() -> conv(1, width = classes)"}
-    return SPACE % {**PARTS, code.place: text}
-
-
-def codes_of(text: str) -> set[str]:
-    """Every code that a text raises, warnings included."""
-    try:
-        module = load_source(Source("example.arch", text + "\n"))
-        found: set[str] = set()
-        for space in build_model(module).spaces:
-            compiled = compile_module(module, space.name)
-            found |= {d.code for d in compiled.warnings}
-            found |= {d.code for d in compiled.decisions.check()}
-        return found
-    except ArchError as error:
-        return {d.code for d in error.found}
-
-
-@pytest.mark.parametrize("name", sorted(set(CODES) - FILES))
-def test_examples_of_codes(name: str) -> None:
-    code = CODES[name]
-    assert name not in codes_of(framed(code, code.mended))
-    found = codes_of(framed(code, code.wrong))
-    assert name in found
-
-
 # count, sample, cost, compile, render ------------------------------------------------------------------------------
 
 
@@ -587,8 +510,14 @@ def test_sample(run: Run, as_json: Callable[..., dict[str, Any]]) -> None:
     lines = run("sample", TINY, "-n", 5, "--seed", 3)[1].splitlines()
     assert len(lines) == 5
     for line, one in zip(lines, data["architectures"], strict=True):
-        assert line == ", ".join(f"{path} = {label}" for path, label in one["decisions"].items())
-        assert run("compile", TINY, "--emit", "cost", "--arch", line)[0] == 0
+        number, _, choices = line.partition(": ")
+        assert number == one["index"]
+        assert choices == ", ".join(f"{path} = {label}" for path, label in one["decisions"].items())
+        same = run("compile", TINY, "--emit", "cost", "--arch", choices)
+        assert same[0] == 0
+        assert same == run("compile", TINY, "--emit", "cost", "--index", number)
+        [again] = as_json("sample", TINY, "--index", number)["architectures"]
+        assert again == one
 
 
 def test_sample_files(as_json: Callable[..., dict[str, Any]], tmp_path: Path) -> None:

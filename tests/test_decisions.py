@@ -2,12 +2,14 @@
 
 import time
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy.stats import chisquare
 
 from hrdsl.compiler.api import Compiled
+from hrdsl.compiler.specialise import Specialiser
 
 from .spaces import EXAMPLES, SPACES, Reference, compile_example, compile_space, compile_text
 
@@ -62,7 +64,7 @@ def test_canonical_form_is_one_for_each_network(name: str) -> None:
 @every
 def test_active_decisions_are_those_that_matter(name: str) -> None:
     reference, decisions = Reference(compiled(name).graph), compiled(name).decisions
-    for genes in sorted(wanted(name))[:: max(1, len(wanted(name)) // 100)]:
+    for genes in sorted(wanted(name))[:: max(1, len(wanted(name)) // 50)]:
         paths = {d.path for d in decisions.decisions if reference.active(genes, d.index)}
         assert set(decisions.labels(genes)) == paths
         assert decisions.read(decisions.labels(genes)) == genes
@@ -192,23 +194,88 @@ def test_trionet() -> None:
     assert count.value == 71_810_804_455_625_701_830_000_000
 
 
-# gates after gates -------------------------------------------------------------------------------------------------
+# flows that can be `none` ------------------------------------------------------------------------------------------
 
-GATE = "cell gate(width) {\n  open in {true, false}\n  out = if open then x -> conv(3, width) else none\n}\n"
-GATED = {
-    "one after the other": "cell pair(width) { out = x + (x -> gate -> gate) }\n",
-    "multiplied": "cell pair(width) { out = x + multiply(x -> gate, x -> gate) }\n",
-    "one within the other": "cell pair(width) { out = x + (x -> outer) }\n"
-    "cell outer(width) {\n  open in {true, false}\n  out = if open then (x -> gate) + (x -> gate) else none\n}\n",
+GATES = """
+cell gate(width) {
+  open in {true, false}
+  out = if open then x -> conv(3, width) else none
 }
+cell opened(width) {
+  open in {false, true}
+  out = if open then x -> conv(5, width) else none
+}
+cell tied(width, open) { out = if open then x -> conv(3, width) else none }
+cell some(width) {
+  size in {0, 1, 2, 3}
+  out = if size % 2 == 1 then none else x -> conv(1 + size, width)
+}
+cell kernel(width) { cell in {conv(3, width), conv(5, width)} }
+"""
+GATED = {
+    "one after the other": "out = x + (x -> gate -> gate)",
+    "codes the other way round": "out = x + (x -> opened -> gate -> opened)",
+    "side by side": "out = [x, x -> gate, x -> opened, x -> gate -> gate] -> sum",
+    "before *": "out = x + multiply(x -> gate, x -> opened)",
+    "before * and read again": "g = x -> gate\n out = [x, g, multiply(x -> opened, g -> gate)] -> sum",
+    "one within the other": "out = x + (x -> outer)",
+    "one within another within a chain": "out = x + (x -> gate -> outer -> gate)",
+    "several alternatives": "out = x + (x -> some -> some)",
+    "alternatives without none between": "out = x + (x -> gate -> kernel -> gate -> kernel)",
+    "alternatives with gates in them": "out = x + (x -> picked -> gate)",
+    "depth of gates": "out = x + (x -> gate -> repeat(gate, times in 1..3))",
+    "tied in a row": "open in {true, false}\n out = x + (x -> tied(open = open) -> tied(open = open))",
+    "tied side by side": "open in {true, false}\n"
+    "out = [x, x -> gate -> tied(open = open), x -> conv(1) -> tied(open = open) -> gate] -> sum",
+    "tied to what is computed": "k in {1, 3}\n out = [x, x -> conv(k), x -> tied(open = k == 3) -> gate] -> sum",
+    "two conditions": "a in {true, false}\n b in {false, true}\n"
+    "out = [x, x -> gate -> tied(open = a and b), x -> tied(open = b)] -> sum",
+    "concatenated": "out = concat([x -> gate -> gate, x -> opened, x]) -> conv(1)",
+    "between cells": "out = x + ([x -> gate -> gate, x -> gate] -> sum -> relu -> gate)",
+}
+OUTER = """
+cell outer(width) {
+  open in {true, false}
+  out = if open then (x -> gate) + (x -> gate) else none
+}
+cell picked(width) { cell in {gate, opened, kernel} }
+"""
 
 
-@pytest.mark.parametrize("name", GATED)
-def test_canonical_form_of_closed_gates_is_the_same_network(name: str) -> None:
-    """Gates that hide each other are reset one after the other: both closed must not become both open."""
-    space = compile_text(ONE_STAGE.format(stages=stages("pair", "1..1"), cells=GATED[name] + GATE))
-    reference = Reference(space.graph)
-    for raw in reference.raw():
-        [genes] = space.decisions.canonical(np.array([raw])).tolist()
-        assert reference.network(genes) == reference.network(raw)
-        assert space.decisions.canonical(np.array([genes])).tolist() == [genes]
+@cache
+def gated(name: str) -> tuple[Compiled, dict[tuple[Any, ...], list[tuple[int, ...]]]]:
+    """A space with gates, and every raw combination by the operations that run for it."""
+    cell = f"cell wired(width) {{\n {GATED[name]}\n}}\n"
+    space = compile_text(ONE_STAGE.format(stages=stages("wired", "1..1"), cells=cell + GATES + OUTER))
+    run, found = Specialiser(space.graph), {}
+    for raw in Reference(space.graph).raw():
+        found.setdefault(run(raw), []).append(raw)
+    return space, found
+
+
+gates = pytest.mark.parametrize("name", GATED)
+
+
+@gates
+def test_one_genome_for_each_network(name: str) -> None:
+    space, networks = gated(name)
+    wanted = set()
+    for same in networks.values():
+        canonical = {tuple(row) for row in space.decisions.canonical(np.array(same)).tolist()}
+        assert len(canonical) == 1
+        assert canonical <= set(same)
+        wanted |= canonical
+    assert set(space.decisions.enumerate()) == wanted
+    assert space.decisions.count().value == len(networks)
+
+
+@gates
+def test_labels_of_gates_read_back(name: str) -> None:
+    decisions = gated(name)[0].decisions
+    for genes in decisions.enumerate():
+        assert decisions.read(decisions.labels(genes)) == genes
+
+
+def test_two_gates_in_a_row_make_two_networks() -> None:
+    decisions = gated("one after the other")[0].decisions
+    assert [list(decisions.labels(g).values()) for g in decisions.enumerate()] == [["true", "true"], ["false"]]

@@ -11,9 +11,9 @@ from hrdsl.compiler.api import Compiled, compile_module
 from hrdsl.compiler.operator import signature
 from hrdsl.compiler.ops import operators
 from hrdsl.dsl.diagnostic import ArchError, Source
-from hrdsl.dsl.faults import WORDS
 from hrdsl.dsl.modules import load_source
 from hrdsl.dsl.numbers import SCALES
+from hrdsl.dsl.pieces import WORDS
 from hrdsl.dsl.settings import OPTIONS, Option
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -138,10 +138,11 @@ def test_words_and_units() -> None:
 
 
 def test_limits() -> None:
-    from hrdsl.compiler import build, decisions, factors, functions, sym
-    from hrdsl.dsl import faults, modules, numbers, parser
+    from hrdsl.compiler import budget, build, decisions, factors, functions, sym
+    from hrdsl.dsl import actions, diagnostic, modules, numbers, pieces
 
-    limits = [faults.LENGTH, modules.LARGEST, faults.NESTING, parser.LEVELS, parser.FAULTS, numbers.DIGITS]
+    limits = [pieces.LENGTH, modules.LARGEST, modules.MODULES, pieces.NESTING, actions.LEVELS, diagnostic.MOST]
+    limits += [numbers.DIGITS, budget.STEPS, budget.BITS, build.MOST_TIMES]
     limits += [functions.WIDEST, build.MOST_NODES, build.DEEPEST, factors.LARGEST]
     limits += [decisions.ENUMERABLE, decisions.PATIENCE, 4 * sym.LIMIT]
     for limit in limits:

@@ -1,16 +1,19 @@
 """The formatter says the same: equal trees, equal comments, and its own output is left alone."""
 
-from collections import Counter
+import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hrdsl.dsl.diagnostic import ArchError, Source
-from hrdsl.dsl.faults import scan
 from hrdsl.dsl.format import WIDTH, format_text
 from hrdsl.dsl.parser import parse
+from hrdsl.dsl.pieces import scan
+
+from .layouts import plain, printed, program
+from .test_docs import FENCE, PAGES, whole
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = [p for layer in ("dsl", "examples", "tests") for p in sorted((ROOT / layer).rglob("*.arch"))]
@@ -20,8 +23,8 @@ def source(text: str) -> Source:
     return Source("t.arch", text)
 
 
-def comments(text: str) -> Counter[str]:
-    return Counter(p.text.rstrip() for p in scan(text) if p.kind == "comment" and not p.text.startswith("##"))
+def comments(text: str) -> list[str]:
+    return [p.text.rstrip() for p in scan(text) if p.kind == "comment" and not p.text.startswith("##")]
 
 
 def check(text: str) -> str:
@@ -41,128 +44,45 @@ def entry(text: str) -> str:
     return "\n".join(line.removeprefix("  ") for line in lines[3:-1])
 
 
-# generated texts ---------------------------------------------------------------------------------------------------
+# generated programs ------------------------------------------------------------------------------------------------
 
-names = st.sampled_from(["a", "x", "width", "steps", "blocks", "a_rather_long_name_for_a_value_of_a_cell"])
-numbers = st.sampled_from(["0", "3", "0.5", "1e-4", "600M", "12ms", "4Ki", "1_000"])
-atoms = names | numbers | st.sampled_from(["true", "false", "none", '"text"', '"# no comment"', "1/2", "-1", "[]"])
-gaps = st.sampled_from([" ", " ", " ", "  ", "\t"])
-inner = gaps | st.sampled_from(["\n", "\n\n  ", " # c\n", "\n# own\n", "\n\n# far\n  # next\n", " #x\n #y\n"])
-ends = st.sampled_from(["\n", "\n", "\n\n", "\n\n\n", "  # end\n", "\n# own\n", "\n\n# own\n\n", "\r\n"])
-docs = st.sampled_from(["", "", "", "## docs\n", "##docs\n\n# c\n## more\n", "\n##\n"])
+UNBREAKABLE = re.compile(r"\{$|^use ")
+"""Heads of blocks and `use` lines end with their line."""
+JOINT = re.compile(r", | -> | and | or | then | else | [-+*/%] ")
+"""Where a line within brackets can be broken."""
 
 
-@st.composite
-def joined(draw: st.DrawFn, parts: st.SearchStrategy[str], low: int = 0, high: int = 4) -> str:
-    """Parts with commas, on one line or on many."""
-    items = draw(st.lists(parts, min_size=low, max_size=high))
-    end = "," if items and draw(st.booleans()) else ""
-    return ",".join(draw(inner) + item + draw(inner) for item in items) + end + draw(inner)
-
-
-@st.composite
-def grouped(draw: st.DrawFn, parts: st.SearchStrategy[str]) -> str:
-    return f"({draw(inner)}{draw(parts)}{draw(inner)})"
-
-
-@st.composite
-def compound(draw: st.DrawFn, parts: st.SearchStrategy[str]) -> str:
-    """One expression over smaller ones; every operand stands in parentheses or is one that may follow a bracket."""
-    operand = grouped(parts) | atoms
-    one, two, three = draw(operand), draw(operand), draw(operand)
-    gap, name = draw(gaps), draw(names)
-    sign = draw(st.sampled_from(["+", "-", "*", "/", "//", "%", "and", "or", "->", "->\n", "# c\n  ->"]))
-    compare = draw(st.sampled_from(["==", "!=", "<", "<=", ">", ">="]))
-    condition = draw(st.sampled_from(["", f" if {two}"]))
-    return draw(
-        st.sampled_from(
-            [
-                f"{one} {sign}{gap}{two} {sign} {three}",
-                f"{one} {sign} {two} - {three}",
-                f"{one}{gap}{compare}{gap}{two}",
-                f"not{gap}{one}",
-                f"-{one}",
-                f"if {one} then {two} else {three}",
-                f"if {one} then {two} else if {three} then {one} else {two}",
-                f"({one}).{name}",
-                f"({one})[{two}]",
-                f"{name}({draw(joined(operand))})",
-                f"({one})({draw(joined(arguments(operand), 1))})",
-                f"[{draw(joined(operand))}]",
-                f"[{gap}{one} for {name} in {two}{condition}]",
-            ]
-        )
-    )
-
-
-@st.composite
-def domains(draw: st.DrawFn, parts: st.SearchStrategy[str]) -> str:
-    operand = grouped(parts) | atoms
-    if draw(st.booleans()):
-        return f"{{{draw(joined(operand, 1))}}}"
-    return f"{draw(operand)}..{draw(operand)}" + draw(st.sampled_from(["", " step 8", " step 2*x"]))
-
-
-@st.composite
-def arguments(draw: st.DrawFn, parts: st.SearchStrategy[str]) -> str:
-    name = draw(names)
-    if draw(st.booleans()):
-        return f"{name}{draw(gaps)}={draw(gaps)}{draw(parts)}"
-    return f"{name} in {draw(domains(parts))}{draw(st.sampled_from(['', ' per cell']))}"
-
-
-expressions = st.recursive(atoms, lambda parts: compound(parts), max_leaves=8)
-
-
-@st.composite
-def entries(draw: st.DrawFn) -> str:
-    value = draw(expressions | grouped(expressions))
-    target = draw(names) + draw(st.sampled_from(["", ".kernel", "[1].kernel"]))
-    domain = draw(domains(expressions))
-    return draw(
-        st.sampled_from(
-            [
-                f"{target} = {value}",
-                f"{target} in {domain} per stage",
-                f"{target} in {domain}",
-                f"require {value}",
-                f"maximize {value}",
-            ]
-        )
-    )
-
-
-@st.composite
-def blocks(draw: st.DrawFn, lines: st.SearchStrategy[str]) -> str:
-    clauses = draw(st.lists(st.sampled_from([" on a", " on a, b", " at 1/2", " at (x\n)", " for t"]), max_size=2))
-    parameters = st.just("") | joined(names | st.builds("{} = {}".format, names, atoms)).map("({})".format)
-    head = f"{draw(names)} {draw(names)}{draw(parameters)}{''.join(clauses)} {{"
-    if draw(st.booleans()):
-        return f"{head} {draw(entries())} }}"
-    many = draw(st.lists(st.tuples(docs, lines, ends), max_size=4))
-    start = draw(st.sampled_from(["\n", " # head\n", "\n\n"])) if many else draw(inner)
-    return f"{head}{start}{''.join(map(''.join, many))}}}"
-
-
-items = st.recursive(entries(), lambda lines: blocks(entries() | lines), max_leaves=4)
-tops = st.tuples(docs, blocks(items)).map("".join) | st.sampled_from(["use std.blocks", "use  a as b"])
-
-
-@st.composite
-def files(draw: st.DrawFn) -> str:
-    parts = draw(st.lists(st.tuples(tops, ends).map("".join), max_size=3))
-    start = draw(st.sampled_from(["", "# licence\n", "\n\n# licence\n\n"]))
-    return f"{start}hrdsl 1{draw(ends)}{''.join(parts)}"
-
-
-@given(files())
-def test_generated_texts(text: str) -> None:
-    check(text)
+@settings(max_examples=2_000)
+@given(size=st.integers(1, 3), seed=st.integers(0, 2**32))
+def test_generated_programs(size: int, seed: int) -> None:
+    """A derivation of the grammar in a random layout: the tree of the plain layout, each comment in its order."""
+    drawn = program(seed, size)
+    text = printed(drawn, seed)
+    assert parse(source(text)) == parse(source(plain(drawn)))
+    done = check(text)
+    for line in done.split("\n"):
+        code = line.split("  # ")[0]
+        assert len(code) <= WIDTH or UNBREAKABLE.search(code) or not JOINT.search(code.rstrip(",")), line
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_files(path: Path) -> None:
     text = path.read_bytes().decode()
+    try:
+        parse(source(text))
+    except ArchError:
+        return
+    check(text)
+
+
+def code_blocks() -> list[object]:
+    found = [(page, match) for page in PAGES for match in FENCE.finditer(page.read_text(encoding="utf-8"))]
+    return [pytest.param(whole(m[1], m[3]), id=f"{page.relative_to(ROOT)}:{m.start()}") for page, m in found]
+
+
+@pytest.mark.parametrize("text", code_blocks())
+def test_code_blocks(text: str) -> None:
+    """Those that parse."""
     try:
         parse(source(text))
     except ArchError:

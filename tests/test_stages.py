@@ -1,4 +1,4 @@
-"""What each stage of the compiler prints for three small spaces: graph, decisions, cost, found. A file is a case."""
+"""What each stage of the compiler prints: for three small spaces, and for every construct of the language. A file is a case."""
 
 import json
 from collections.abc import Callable
@@ -6,16 +6,21 @@ from pathlib import Path
 
 import pytest
 
-from hrdsl.compiler.api import Compiled
-from hrdsl.compiler.found import found_text
+from hrdsl.compiler.api import Compiled, compile_file
+from hrdsl.compiler.found import compile_text, found_text
 from hrdsl.compiler.graph import show
+from hrdsl.compiler.interchange.documents import dumps, model_document
+from hrdsl.dsl.diagnostic import Source
+from hrdsl.dsl.format import format_text
 
 from .spaces import compile_space
 
 HERE = Path(__file__).parent / "golden" / "stages"
+CONSTRUCTS = HERE.with_name("constructs")
 CASES = ("depth", "dead", "relational")
 
 every = pytest.mark.parametrize("name", CASES)
+every_construct = pytest.mark.parametrize("name", sorted(p.stem for p in CONSTRUCTS.glob("*.arch")))
 Golden = Callable[[Path, str], None]
 
 
@@ -39,6 +44,24 @@ def test_cost(name: str, golden: Golden) -> None:
 def test_found(name: str, end: str, golden: Golden) -> None:
     space = compile_space(name)
     golden(HERE / f"{name}.{end}.arch", found_text(space, getattr(space.decisions, end)(), (f"the {end} of {name}",)))
+
+
+@every_construct
+def test_construct(name: str, golden: Golden) -> None:
+    """Formatted, without faults, and through every stage; its two ends are found again with the same costs."""
+    path = CONSTRUCTS / f"{name}.arch"
+    source = Source(str(path), path.read_text(encoding="utf-8"))
+    space = compile_file(path)
+    assert format_text(source) == source.text
+    golden(CONSTRUCTS / f"{name}.model", dumps(model_document(space.model)))
+    golden(CONSTRUCTS / f"{name}.graph", str(space.graph))
+    golden(CONSTRUCTS / f"{name}.decisions", decisions_text(space))
+    golden(CONSTRUCTS / f"{name}.cost", cost_text(space))
+    for end in ("largest", "smallest"):
+        genes = getattr(space.decisions, end)()
+        text = found_text(space, genes, (f"the {end} of {name}",))
+        golden(CONSTRUCTS / f"{name}.{end}.found", text)
+        assert compile_text(text, space).costs.one(()) == space.costs.one(genes)
 
 
 def decisions_text(space: Compiled) -> str:

@@ -31,8 +31,8 @@ class Attention(Operator):
             want(site, "attention", k, q.form)
         positive(site, "attention", "heads", self.heads)
         same_width(site, q, k)
-        divides(site, "attention", "the width of q", q.width, self.heads)
-        divides(site, "attention", "the width of v", v.width, self.heads)
+        divides(site, "attention", "the width of q", q.width, "heads", self.heads)
+        divides(site, "attention", "the width of v", v.width, "heads", self.heads)
         return q.wide(v.channels)
 
     def macs(self, x: tuple[Shape, ...], y: Shape) -> tuple[tuple[Value, ...], ...]:

@@ -12,6 +12,9 @@ from ..operator import Site
 from ..shape import WORDS, Form, Shape, text
 from ..sym import Value, apply, both, negate
 
+PADDINGS = ("same", "valid")
+"""What a window does at the border: half a window of padding, or none."""
+
 
 def want(site: Site, operator: str, x: Shape, *forms: Form) -> None:
     """The input has one of these forms."""
@@ -19,36 +22,69 @@ def want(site: Site, operator: str, x: Shape, *forms: Form) -> None:
         raise ArchError(errors.wrong_form(operator, WORDS[x.form], " or ".join(WORDS[f] for f in forms), site.span))
 
 
-def positive(site: Site, operator: str, name: str, value: Value) -> None:
-    """A whole number that is at least 1."""
+def positive(site: Site, operator: str, name: str, value: Value, least: int = 1) -> None:
+    """A whole number that is at least `least`."""
 
     def fault(example: str) -> ArchError:
         return ArchError(
             errors.out_of_range(
-                f"{name}` of `{operator}", f"{text(value)}{example}", "a whole number of at least 1", site.span
+                f"{name}` of `{operator}",
+                f"{text(value)}{example}",
+                f"a whole number of at least {least}",
+                site.at(name),
+                site.span,
             )
         )
 
     site.check(
         apply("whole", value),
-        lambda e: ArchError(errors.not_whole(f"{name}` of `{operator}", text(value), site.span, e)),
+        lambda e: ArchError(errors.not_whole(f"{name}` of `{operator}", text(value), site.at(name), e, site.span)),
     )
-    site.check(apply(">=", value, 1), fault)
+    site.check(apply(">=", value, least), fault)
 
 
 def odd(site: Site, operator: str, name: str, value: Value) -> None:
     """An odd number: the size of a window around a middle."""
     fact = apply("==", apply("%", value, 2), 1)
+    what = f"{name}` of `{operator}"
+    site.check(fact, lambda e: ArchError(errors.not_odd(what, text(value), site.at(name), e, site.span)))
+
+
+def windows(
+    site: Site, operator: str, x: Shape, kernel: Value, stride: Value, padding: Value, dilation: Value = 1
+) -> tuple[Value, ...]:
+    """How often a window fits along each side: ceil(side / stride) with half padding, else where it lies inside."""
+    if padding not in PADDINGS:
+        raise ArchError(errors.unknown_value("padding", str(padding), site.at("padding"), PADDINGS))
+    if padding == "same":
+        odd(site, operator, "kernel", kernel)
+        return tuple(apply("ceil", e, stride) for e in x.extent)
+    span = apply("+", apply("*", dilation, apply("-", kernel, 1)), 1)
+    for e in x.extent:
+        inside(site, operator, span, e)
+    return tuple(apply("+", apply("//", apply("-", e, span), stride), 1) for e in x.extent)
+
+
+def inside(site: Site, operator: str, span: Value, side: Value) -> None:
+    """A window that is not padded is no larger than the map."""
+    what, wanted = f"window` of `{operator}", f"at most {text(side)} pixels, a side of the map"
     site.check(
-        fact, lambda example: ArchError(errors.not_odd(f"{name}` of `{operator}", text(value), site.span, example))
+        apply("<=", span, side),
+        lambda e: ArchError(errors.out_of_range(what, f"{text(span)}{e}", wanted, site.at("kernel"), site.span)),
     )
 
 
-def divides(site: Site, operator: str, what: str, value: Value, by: Value) -> None:
-    """`value` is a multiple of `by`."""
+def half(kernel: int, padding: str, dilation: int = 1) -> int:
+    """The padding of each side, in pixels."""
+    return kernel // 2 * dilation if padding == "same" else 0
+
+
+def divides(site: Site, operator: str, what: str, value: Value, setting: str, by: Value) -> None:
+    """`value` is a multiple of `by`, a setting."""
+    place = site.at(setting)
     site.check(
         apply("==", apply("%", value, by), 0),
-        lambda example: ArchError(errors.not_divisible(operator, what, text(value), text(by), site.span, example)),
+        lambda e: ArchError(errors.not_divisible(operator, what, text(value), text(by), place, e, site.span)),
     )
 
 
@@ -95,11 +131,6 @@ def together(site: Site, one: Shape, two: Shape, facts: Iterable[Value], fault: 
     apart = negate(both(one.present, two.present))
     for fact in facts:
         site.check(apply("or", apart, fact), lambda example: ArchError(fault(example)))
-
-
-def reduced(extent: Value, stride: Value) -> Value:
-    """ceil(extent / stride): the size after a stride with half padding."""
-    return apply("ceil", extent, stride)
 
 
 def further(stride: Value, by: Value) -> Value:

@@ -38,7 +38,7 @@ class Split(Operator):
     index: int
 
     def shape(self, site: Site, *x: Shape) -> Shape:
-        divides(site, "split", "width", x[0].width, self.parts)
+        divides(site, "split", "width", x[0].width, "parts", self.parts)
         return x[0].wide(Part(x[0].channels, self.index, self.parts))
 
     def lower(self, ask: Ask, x: tuple[Shape, ...], y: Shape) -> tuple[Step, ...]:

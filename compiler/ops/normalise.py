@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from ...dsl import errors
+from ...dsl.diagnostic import ArchError
 from ..operator import Ask, Call, In, Norm, Operator, Out, Par, Site, Step, Weight
 from ..shape import Shape
 from ..sym import Value
@@ -12,6 +14,12 @@ from .common import real, want
 
 def _affine(y: Shape) -> tuple[Weight, ...]:
     return Weight("weight", (y.channels,), "ones"), Weight("bias", (y.channels,), "zeros")
+
+
+def _small(site: Site, title: str, setting: str, value: Any) -> None:
+    if not 0 <= value <= 1:
+        want = "from 0 to 1; the width is that of the flow"
+        raise ArchError(errors.out_of_range(title, str(value), want, site.at(setting), site.span))
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +34,8 @@ class BatchNorm(Operator):
 
     def shape(self, site: Site, *x: Shape) -> Shape:
         want(site, "bn", x[0], "map", "tokens", "vector")
+        _small(site, "eps` of `bn", "eps", self.eps)
+        _small(site, "momentum` of `bn", "momentum", self.momentum)
         return x[0]
 
     def weights(self, x: tuple[Shape, ...], y: Shape) -> tuple[Weight, ...]:
@@ -49,6 +59,7 @@ class LayerNorm(Operator):
 
     def shape(self, site: Site, *x: Shape) -> Shape:
         want(site, "ln", x[0], "map", "tokens", "vector")
+        _small(site, "eps` of `ln", "eps", self.eps)
         return x[0]
 
     def weights(self, x: tuple[Shape, ...], y: Shape) -> tuple[Weight, ...]:

@@ -1,34 +1,35 @@
 """Pooling."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from ..operator import Ask, Call, In, Operator, Site, Step
 from ..shape import Shape
-from ..sym import Value
-from .common import further, positive, reduced, want
+from ..sym import Value, apply
+from .common import further, half, positive, want, windows
 
 
 @dataclass(frozen=True, slots=True)
 class MaxPool(Operator):
-    """Largest value in each k x k window, half padding. [C, H, W] -> [C, ceil(H/stride), ceil(W/stride)]. k is odd."""
+    """Largest value in each k x k window. [C, H, W] -> [C, h, w], sizes and `padding` as of `conv`."""
 
     name: ClassVar[str] = "max_pool"
     summary: ClassVar[str] = "largest value in each window"
 
     kernel: Value = 3
     stride: Value = 2
+    padding: Value = field(default="same", metadata={"kind": "text"})
 
     def shape(self, site: Site, *x: Shape) -> Shape:
         want(site, self.name, x[0], "map")
         positive(site, self.name, "kernel", self.kernel)
         positive(site, self.name, "stride", self.stride)
-        extent = tuple(reduced(e, self.stride) for e in x[0].extent)
+        extent = windows(site, self.name, x[0], self.kernel, self.stride, self.padding)
         return Shape("map", x[0].channels, extent, further(x[0].stride, self.stride))
 
     def lower(self, ask: Ask, x: tuple[Shape, ...], y: Shape) -> tuple[Step, ...]:
         kernel = ask(self.kernel)
-        return (Call("torch.max_pool2d", (In(0), kernel, ask(self.stride), kernel // 2)),)
+        return (Call("torch.max_pool2d", (In(0), kernel, ask(self.stride), half(kernel, self.padding))),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class AveragePool(Operator):
     def shape(self, site: Site, *x: Shape) -> Shape:
         want(site, self.name, x[0], "map")
         positive(site, self.name, "stride", self.stride)
-        extent = tuple(reduced(e, self.stride) for e in x[0].extent)
+        extent = tuple(apply("ceil", e, self.stride) for e in x[0].extent)
         return Shape("map", x[0].channels, extent, further(x[0].stride, self.stride))
 
     def lower(self, ask: Ask, x: tuple[Shape, ...], y: Shape) -> tuple[Step, ...]:

@@ -31,7 +31,7 @@ class Resize(Operator):
         want(site, "resize", x[0], "map")
         want(site, "resize", x[1], "map")
         if self.mode not in MODES:
-            raise ArchError(errors.unknown_name(str(self.mode), "mode", site.span, MODES))
+            raise ArchError(errors.unknown_value("mode", str(self.mode), site.at("mode"), MODES))
         return Shape("map", x[0].channels, x[1].extent, x[1].stride)
 
     def lower(self, ask: Ask, x: tuple[Shape, ...], y: Shape) -> tuple[Step, ...]:

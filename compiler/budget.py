@@ -1,0 +1,44 @@
+"""How much a space may cost to evaluate: steps of expressions, items of lists, digits of numbers. Counted, not timed."""
+
+from fractions import Fraction
+from typing import Any
+
+from ..dsl import errors
+from ..dsl.diagnostic import ArchError, Span
+from .sym import Table
+
+STEPS = 400_000
+"""No space takes more steps; an expression, an item of a list and a decision's value are one each."""
+BITS = 4_096
+"""No number is longer."""
+
+
+class Budget:
+    """The steps that are left."""
+
+    def __init__(self) -> None:
+        self.left = STEPS
+
+    def spend(self, steps: int, span: Span) -> None:
+        """Count some steps. Raises ArchError where none are left."""
+        self.left -= steps
+        if self.left < 0:
+            raise ArchError(errors.too_much_work(STEPS, span))
+
+    def listed(self, items: Any, span: Span) -> Any:
+        """A value, its items counted if it is a list, also those of lists within it."""
+        if isinstance(items, tuple):
+            todo = [items]
+            while todo:
+                inner = todo.pop()
+                self.spend(len(inner), span)
+                todo += [i for i in inner if isinstance(i, tuple)]
+        return items
+
+
+def bounded(value: Any, span: Span) -> Any:
+    """A number, or a number for each choice, that is not too long."""
+    for number in value.values if isinstance(value, Table) else (value,):
+        if isinstance(number, int | Fraction) and max(number.numerator, -number.numerator, number.denominator) >> BITS:
+            raise ArchError(errors.too_large("the number", f"more than {BITS:,} bits", BITS, span))
+    return value

@@ -1,0 +1,103 @@
+"""What waits until a whole space is known: facts that only constraints can save, and the weights of priors."""
+
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from typing import Any
+
+from ..dsl import errors
+from ..dsl.diagnostic import ArchError, Diagnostic
+from ..dsl.syntax import Prior as PriorLine
+from ..dsl.syntax import Weight
+from .activity import activity
+from .build import Suspicion, counterexample
+from .constraints import conjuncts, resolved
+from .evaluate import Evaluator
+from .graph import Graph, Prior
+from .kinds import is_number, is_point, label_of
+from .scope import Scope
+from .sym import Table, Value, both, depends_on_cost, deps, implied, is_sym, settled
+from .values import Alternatives, kind_of
+
+
+def judge(graph: Graph, suspicions: Sequence[Suspicion]) -> list[Diagnostic]:
+    """The faults that no constraint forbids, each place once."""
+    if not suspicions:
+        return []
+    premises = list(_premises(graph))
+    found: dict[Any, Diagnostic] = {}
+    for s in suspicions:
+        over = {d for d in (*deps(s.condition), *deps(s.fact))}
+        near = [p for p in premises if over & set(deps(p))]
+        against = implied(both(s.condition, *near), s.fact)
+        if against is None:
+            continue
+        fault = s.fault(counterexample(against))
+        assert isinstance(fault, ArchError)
+        for d in fault.found:
+            found.setdefault((d.code, d.here.span), d)
+    return list(found.values())
+
+
+def _premises(graph: Graph) -> Iterator[Value]:
+    """The constraints on structure, part by part, as conditions on every choice."""
+    active = [a.active for a in activity(graph)]
+    for part in (p for c in graph.constraints for p in conjuncts(c.condition)):
+        if is_sym(part) and not depends_on_cost(part):
+            yield resolved(part, active)
+
+
+# priors
+
+
+def read_prior(evaluator: Evaluator, line: PriorLine, scope: Scope, found: list[Diagnostic]) -> Prior:
+    """The weights of a prior, checked against the values that its quantity takes."""
+    try:
+        evaluator.judging = True
+        value = evaluator.value(line.quantity, scope, ())
+        evaluator.judging = False
+        quantity, labels = _quantity(value, line)
+        weights = tuple(_weight(evaluator, w, scope, labels) for w in line.weights)
+    except ArchError as fault:
+        evaluator.judging = False
+        found += fault.found
+        return Prior(0, ((0, Fraction(1)),), line)
+    seen = [v for v, _ in weights]
+    for k, (value, w) in enumerate(zip(seen, line.weights, strict=True)):
+        if value in seen[:k]:
+            found.append(
+                errors.repeated_value(w.value.span.text, w.value.span, line.weights[seen.index(value)].value.span)
+            )
+    if not any(share for _, share in weights):
+        found.append(errors.bad_prior("all weights are zero", line.span, "give at least one value a weight"))
+    plain = settled(quantity)
+    if isinstance(plain, Table):
+        missing = [v for v in dict.fromkeys(plain.values) if v not in seen]
+        if missing:
+            shown = ", ".join(label_of(v) if not labels else labels[v] for v in missing[:8])
+            found.append(
+                errors.bad_prior(f"no weight for {shown}", line.span, "give every value a weight, 0 to leave it out")
+            )
+    return Prior(quantity, weights, line)
+
+
+def _quantity(value: Any, line: PriorLine) -> tuple[Value, tuple[str, ...]]:
+    if isinstance(value, Alternatives):
+        return value.select, value.labels
+    if is_sym(value) and not depends_on_cost(value):
+        return value, ()
+    raise ArchError(errors.wrong_kind(kind_of(value), "a decision, or what follows from decisions", line.quantity.span))
+
+
+def _weight(evaluator: Evaluator, w: Weight, scope: Scope, labels: tuple[str, ...]) -> tuple[Any, Fraction]:
+    value = evaluator.value(w.value, scope, ())
+    if labels:
+        label = value if isinstance(value, str) else getattr(value, "label", label_of(value))
+        if label not in labels:
+            raise ArchError(errors.unknown_label(str(label), w.value.span, labels))
+        value = labels.index(label)
+    elif not is_point(value):
+        raise ArchError(errors.wrong_kind(kind_of(value), "a fixed value", w.value.span))
+    share = evaluator.value(w.weight, scope, ())
+    if not is_number(share) or share < 0:
+        raise ArchError(errors.wrong_kind(kind_of(share), "a number that is not negative", w.weight.span))
+    return value, Fraction(share)

@@ -1,0 +1,368 @@
+"""The standard library: every cell is documented, formatted, and has the shape, the parameters and the MACs of its formula.
+
+The formulas here are written from the papers and counted layer by layer; torch counts the network a second time.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from hrdsl.cli.common import UsageError
+from hrdsl.cli.explain import explain
+from hrdsl.compiler.api import Compiled, compile_module
+from hrdsl.compiler.module import extract
+from hrdsl.dsl.diagnostic import Source
+from hrdsl.dsl.format import WIDTH, format_text
+from hrdsl.dsl.modules import STD, Module, library, load_source
+
+ROOT = Path(__file__).resolve().parent.parent
+MODULES = sorted(p.stem for p in STD.glob("*.arch"))
+USES = "hrdsl 1\n\n" + "".join(f"use std.{name}\n" for name in MODULES)
+
+# formulas ----------------------------------------------------------------------------------------------------------
+
+
+class Tally(NamedTuple):
+    """Parameters and MACs."""
+
+    parameters: int
+    macs: int
+
+
+def total(*parts: Tally) -> Tally:
+    return Tally(sum(p.parameters for p in parts), sum(p.macs for p in parts))
+
+
+def times(n: int, part: Tally) -> Tally:
+    return Tally(n * part.parameters, n * part.macs)
+
+
+def conv(c: int, n: int, k: int, points: int, bias: bool = False) -> Tally:
+    return Tally(c * n * k * k + n * bias, c * n * k * k * points)
+
+
+def depthwise(c: int, k: int, points: int, bias: bool = False) -> Tally:
+    return Tally(c * k * k + c * bias, c * k * k * points)
+
+
+def linear(c: int, n: int, rows: int = 1) -> Tally:
+    return Tally(c * n + n, c * n * rows)
+
+
+def norm(c: int) -> Tally:
+    return Tally(2 * c, 0)
+
+
+def attend(queries: int, keys: int, c: int) -> Tally:
+    return Tally(0, 2 * queries * keys * c)
+
+
+def conv_bn(c: int, n: int, k: int, points: int) -> Tally:
+    return total(conv(c, n, k, points), norm(n))
+
+
+# one flow: a map [16, 32, 32] --------------------------------------------------------------------------------------
+
+C, S = 16, 32
+P = S * S
+Q = P // 4  # pixels behind a stride of 2
+H = P // 16  # behind a stride of 4
+MAP = (C, S, S)
+
+
+def self_attention(c: int, p: int, keys: int) -> Tally:
+    return total(times(4, Tally(c * c + c, 0)), Tally(0, 2 * c * c * (p + keys)), attend(p, keys, c))
+
+
+POOLED = total(self_attention(C, P, H), conv(C, C, 1, H, bias=True), norm(C))
+FEED = total(conv(C, 64, 1, P, bias=True), depthwise(64, 3, P, bias=True), conv(64, C, 1, P, bias=True))
+READ = total(Tally(8 * C, 0), times(2, linear(C, C, P)), attend(8, P, C))
+MIX = total(times(2, norm(C)), times(4, linear(C, C, 8)), attend(8, 8, C), linear(C, 32, 8), linear(32, C, 8))
+SQUEEZE = total(linear(C, 8), linear(8, C))
+SEPARABLE = total(depthwise(C, 5, P), norm(C), conv_bn(C, C, 1, P))
+DENSE = total(norm(C), conv_bn(C, 32, 1, P), conv(32, 8, 3, P))
+
+ONE: dict[str, tuple[tuple[int, ...], Tally]] = {
+    "blocks.conv_bn_relu(3, 24, 2)": ((24, 16, 16), conv_bn(C, 24, 3, Q)),
+    "blocks.residual(16)": (MAP, times(2, conv_bn(C, C, 3, P))),
+    "blocks.residual(24, 5, 2)": (
+        (24, 16, 16),
+        total(conv_bn(C, 24, 5, Q), conv_bn(24, 24, 5, Q), conv_bn(C, 24, 1, Q)),
+    ),
+    "blocks.bottleneck(32, stride = 2)": (
+        (32, 16, 16),
+        total(conv_bn(C, 8, 1, P), conv_bn(8, 8, 3, Q), conv_bn(8, 32, 1, Q), conv_bn(C, 32, 1, Q)),
+    ),
+    "blocks.inverted_residual(24, 5)": (
+        (24, 32, 32),
+        total(conv_bn(C, 64, 1, P), depthwise(64, 5, P), norm(64), conv_bn(64, 24, 1, P)),
+    ),
+    "blocks.separable(24)": (
+        (24, 32, 32),
+        total(depthwise(C, 5, P), norm(C), times(2, conv_bn(C, 24, 1, P))),
+    ),
+    "blocks.light_attention(16)": (
+        MAP,
+        total(times(3, conv_bn(C, 8, 1, P)), attend(P, P, 8), depthwise(8, 3, P), norm(8), conv_bn(8, C, 1, P)),
+    ),
+    "blocks.convnext": (
+        MAP,
+        total(
+            depthwise(C, 7, P, bias=True),
+            norm(C),
+            conv(C, 64, 1, P, bias=True),
+            conv(64, C, 1, P, bias=True),
+            Tally(C, 0),
+        ),
+    ),
+    "blocks.dense_layer(8)": ((24, 32, 32), DENSE),
+    "blocks.dense(8, 2)": ((32, 32, 32), total(DENSE, norm(24), conv_bn(24, 32, 1, P), conv(32, 8, 3, P))),
+    "attention.project(24)": ((24, 32, 32), conv(C, 24, 1, P, bias=True)),
+    "attention.self_attention(2)": (MAP, self_attention(C, P, P)),
+    "attention.pooled_attention(2)": (MAP, POOLED),
+    "attention.bottleneck_attention(32)": (
+        (32, 32, 32),
+        total(
+            conv_bn(C, 8, 1, P),
+            times(3, conv(8, 8, 1, P)),
+            attend(P, P, 8),
+            norm(8),
+            conv_bn(8, 32, 1, P),
+            conv_bn(C, 32, 1, P),
+        ),
+    ),
+    "attention.mix_feed_forward": (MAP, FEED),
+    "attention.transformer(2)": (MAP, total(POOLED, FEED, times(2, norm(C)))),
+    "attention.read_tokens(8, 2)": ((8, C), READ),
+    "to_tokens -> attention.mix_tokens": (
+        (P, C),
+        total(times(2, norm(C)), times(4, linear(C, C, P)), attend(P, P, C), linear(C, 32, P), linear(32, C, P)),
+    ),
+    "attention.token_transformer(8, 2)": (
+        MAP,
+        total(READ, MIX, times(2, linear(C, C, P)), times(2, linear(C, C, 8)), attend(P, 8, C)),
+    ),
+    "channel.squeeze_excite(1/2)": (MAP, SQUEEZE),
+    "channel.effective_squeeze_excite": (MAP, linear(C, C)),
+    "compose.residual_of(blocks.separable)": (MAP, SEPARABLE),
+    "compose.pre_norm(blocks.separable)": (MAP, total(SEPARABLE, norm(C))),
+    "compose.beside(blocks.separable, conv(3), width = 16)": (MAP, total(SEPARABLE, conv(C, C, 3, P))),
+    "compose.maybe(blocks.separable, present = true)": (MAP, SEPARABLE),
+    "compose.maybe(blocks.separable, present = false) -> conv(1, 8)": ((8, 32, 32), conv(C, 8, 1, P)),
+    "compose.gate(conv(3), width = 8, open = true)": ((8, 32, 32), conv(C, 8, 3, P)),
+    "stems.half(24)": ((24, 16, 16), conv_bn(C, 24, 3, Q)),
+    "stems.quarter(24)": ((24, 8, 8), total(conv_bn(C, 24, 3, Q), conv_bn(24, 24, 3, H))),
+    "stems.pooled(24)": ((24, 8, 8), conv_bn(C, 24, 7, Q)),
+    "stems.patches(24)": ((24, 8, 8), total(conv(C, 24, 7, H, bias=True), norm(24))),
+    "heads.fcn(11, 8)": ((11, 32, 32), total(conv_bn(C, 8, 3, P), conv(8, 11, 1, P, bias=True))),
+}
+
+# many flows: [8, 32, 32], [16, 16, 16], [24, 8, 8] -----------------------------------------------------------------
+
+UP = {
+    (1, 0): conv_bn(16, 8, 1, Q),
+    (2, 0): conv_bn(24, 8, 1, H),
+    (2, 1): conv_bn(24, 16, 1, H),
+}
+DOWN = {
+    (0, 1): conv_bn(8, 16, 3, Q),
+    (0, 2): total(conv_bn(8, 8, 3, Q), conv_bn(8, 24, 3, H)),
+    (1, 2): conv_bn(16, 24, 3, H),
+}
+GROWN = total(conv_bn(8, 16, 3, Q), conv_bn(16, 24, 3, H))
+"""What the stage pays to begin its two coarser branches."""
+LISTS: dict[str, tuple[tuple[int, ...], Tally]] = {
+    "heads.finest": ((8, 32, 32), Tally(0, 0)),
+    "fusion.concat_up": ((48, 32, 32), GROWN),
+    "fusion.sum_up": ((8, 32, 32), total(GROWN, conv_bn(16, 8, 1, P // 4), conv_bn(24, 8, 1, H))),
+    "heads.segmentation(5)": ((5, 32, 32), total(GROWN, conv_bn(48, 48, 1, P), conv(48, 5, 1, P, bias=True))),
+    "heads.keypoints(5)": ((5, 32, 32), conv(8, 5, 1, P, bias=True)),
+    "heads.classification(5)": ((5,), total(GROWN, linear(48, 5))),
+}
+FUSES: dict[str, Tally] = {
+    "fusion.exchange": total(*UP.values(), *DOWN.values()),
+    "fusion.gated_exchange": total(*UP.values(), *DOWN.values()),
+    "fusion.neighbours": total(UP[1, 0], UP[2, 1], DOWN[0, 1], DOWN[1, 2]),
+    "fusion.neighbours(reach = 2)": total(*UP.values(), *DOWN.values()),
+}
+PARTS = {"fusion.lift", "fusion.down", "fusion.halve", "fusion.grow", "fusion.gate", "fusion.raise"}
+"""Cells that only the cells above use."""
+
+
+def one(cell: str) -> str:
+    return f"{USES}\nspace s {{\n  input = [{C}, {S}, {S}]\n  head = {cell}\n}}\n"
+
+
+def many(head: str, fuse: str = "none") -> str:
+    return f"""{USES}
+space s {{
+  input = [8, {S}, {S}]
+  branch a at 1/1 {{ width = 8 }}
+  branch b at 1/2 {{ width = 16 }}
+  branch c at 1/4 {{ width = 24 }}
+  stage one on a {{}}
+  stage two on a, b {{}}
+  stage three on a, b, c {{ fuse = {fuse} }}
+  head = {head}
+}}
+"""
+
+
+@cache
+def compiled(text: str) -> Compiled:
+    return compile_module(load_source(Source("s.arch", text)))
+
+
+def check(text: str, shape: tuple[int, ...] | None, wanted: Tally) -> None:
+    """The largest architecture has this shape and these costs, by the compiler and by torch."""
+    space = compiled(text)
+    genes = tuple(space.decisions.largest()) if space.graph.decisions else ()
+    costs = space.costs.one(genes)
+    assert (costs["parameters"], costs["macs"]) == wanted
+    network = extract(space.graph, None, genes).eval()
+    assert sum(p.numel() for p in network.parameters()) == wanted.parameters
+    first = space.graph.nodes[0].shape
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        out = network(torch.zeros(2, int(first.width), S, S))
+    assert counter.get_total_flops() == 2 * 2 * wanted.macs
+    assert shape is None or tuple(out.shape[1:]) == shape
+
+
+@pytest.mark.parametrize("cell", ONE)
+def test_one_flow(cell: str) -> None:
+    check(one(cell), *ONE[cell])
+
+
+@pytest.mark.parametrize("cell", LISTS)
+def test_many_flows(cell: str) -> None:
+    check(many(cell), *LISTS[cell])
+
+
+@pytest.mark.parametrize("cell", FUSES)
+def test_fusion(cell: str) -> None:
+    check(many("fusion.concat_up", cell), (48, 32, 32), total(GROWN, FUSES[cell]))
+
+
+# what the cells decide ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("cell", "count"),
+    [
+        ("compose.maybe(blocks.separable) -> compose.maybe(blocks.separable)", 4),
+        ("beside -> conv(1, 4)", 2),
+        ("blocks.dense(8, layers in 1..3)", 3),
+        ("attention.transformer(heads in {1, 2}, reduction in {2, 4})", 4),
+    ],
+)
+def test_decisions(cell: str, count: int) -> None:
+    """`beside`: a map and an edge that may be closed."""
+    extra = "\ncell beside() { out = [x, x -> compose.gate(conv(3), width = 16)] -> sum }\n"
+    assert compiled(one(cell) + extra).decisions.count().value == count
+
+
+def test_a_gated_exchange_has_a_decision_for_each_edge() -> None:
+    space = compiled(many("fusion.concat_up", "fusion.gated_exchange"))
+    assert len(space.graph.decisions) == 6
+    assert space.decisions.count().value == 2**6
+
+
+def test_a_wrapper_hands_on_the_width_of_its_flow() -> None:
+    """The body of `residual_of` keeps the width, whatever the branch says."""
+    text = one("compose.residual_of(blocks.residual)").replace("\n  head", "\n  width = 99\n  head")
+    assert compiled(text).costs.one(())["parameters"] == times(2, conv_bn(C, C, 3, P)).parameters
+
+
+# the files ---------------------------------------------------------------------------------------------------------
+
+
+def cells() -> Iterator[tuple[str, Module]]:
+    for name in MODULES:
+        yield from ((f"{name}.{cell}", library(name)) for cell in library(name).cells)
+
+
+PLAIN = {"width", "stride", "classes", "joints"}
+"""Parameters that mean the same everywhere."""
+
+
+def test_every_cell_is_tested() -> None:
+    text = " ".join((*ONE, *LISTS, *FUSES)).replace("(", " ").split()
+    assert {name for name, _ in cells() if name not in text} == PARTS
+
+
+@pytest.mark.parametrize(("name", "module"), [*cells()], ids=lambda v: v if isinstance(v, str) else "")
+def test_documentation(name: str, module: Module) -> None:
+    """A sentence first, then each parameter that does not say everything by its name, then the shape."""
+    block = module.cells[name.split(".")[1]]
+    docs = " ".join(block.docs)
+    assert block.docs and block.docs[0][0].isupper()
+    assert all(len(line) <= WIDTH - len("## ") for line in block.docs)
+    assert [p.name for p in block.parameters or () if p.name not in PLAIN and f"`{p.name}`" not in docs] == []
+    assert any(word in docs for word in ("->", "body(", "first(", "keeps the shape", "`none`", "first flow"))
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_modules_are_formatted(name: str) -> None:
+    text = (STD / f"{name}.arch").read_text(encoding="utf-8")
+    assert format_text(Source(name, text)) == text
+
+
+def test_the_specification_names_every_cell() -> None:
+    section = (ROOT / "SPEC.md").read_text(encoding="utf-8").partition("## 23.")[2]
+    rows = {m[1]: set(re.findall(r"`(\w+)`", m[2])) for m in re.finditer(r"^\| `std\.(\w+)` \|(.*)$", section, re.M)}
+    known = {name: set(library(name).cells) for name in MODULES}
+    assert list(rows) and {n: c - {"fuse"} for n, c in rows.items()} == known
+
+
+# explain -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [name for name, _ in cells()])
+def test_explain(name: str) -> None:
+    (answer,) = explain(f"std.{name}")
+    block = library(name.split(".")[0]).cells[name.split(".")[1]]
+    assert (answer["kind"], answer["docs"], answer["source"]) == ("cell", list(block.docs), block.span.text)
+    assert list(answer["parameters"]) == [p.name for p in block.parameters or ()]
+    assert all(word in answer["text"] for word in (*block.docs[0].split(), *answer["parameters"], *answer["uses"]))
+    assert all(line == line.rstrip() and len(line) <= 110 for line in answer["text"].splitlines())
+
+
+@pytest.mark.parametrize(("name", "as_used"), [("blocks.residual", "blocks.residual(16)"), ("blocks.convnext",) * 2])
+def test_explain_shows_costs(name: str, as_used: str) -> None:
+    (answer,) = explain(f"std.{name}")
+    shape, wanted = ONE[as_used]
+    assert answer["example"]["shape"] == f"map[{', '.join(map(str, shape))}]"
+    costs = answer["example"]["costs"][""]
+    assert (costs["parameters"], costs["macs"]) == wanted
+
+
+def test_explain_of_a_cell_that_cannot_stand_alone() -> None:
+    (answer,) = explain("std.compose.maybe")
+    assert answer["decisions"] == ["present in {true, false}"]
+    assert answer["example"] == {"why": "`maybe` needs `body`"}
+
+
+def test_explain_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cell of the user's own, with a module beside it; both ends of its decisions."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "parts.arch").write_text("hrdsl 1\n\ncell act() { out = x -> relu }\n", encoding="utf-8")
+    text = "hrdsl 1\n\nuse parts\n\n## Mine.\ncell mine(width) { out = x -> conv(width = width, kernel in {3, 5}) -> parts.act }\n"
+    (tmp_path / "s.arch").write_text(text, encoding="utf-8")
+    (answer,) = explain("s.arch:mine")
+    assert (answer["decisions"], answer["uses"]) == (["kernel in {3, 5}"], ["conv", "parts.act"])
+    parameters = {end: costs["parameters"] for end, costs in answer["example"]["costs"].items()}
+    assert parameters == {"smallest": 16 * 16 * 9, "largest": 16 * 16 * 25}
+    assert explain("s.arch")[0]["cells"] == ["mine"]
+    with pytest.raises(UsageError, match="did you mean `mine`"):
+        explain("s.arch:mime")
+
+
+def test_explain_golden(golden: Callable[[Path, str], None]) -> None:
+    for name in ("std", "std.blocks", "std.blocks.bottleneck"):
+        golden(ROOT / "tests" / "golden" / "library" / f"{name}.txt", explain(name)[0]["text"] + "\n")
