@@ -4,7 +4,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..compiler.api import Compiled, compile_module
+from ..compiler.api import Compiled, compile_model
 from ..compiler.constraints import at_a_glance
 from ..compiler.names import unknown_names
 from ..compiler.ops import operators
@@ -54,13 +54,15 @@ def check(path: Path, space: str | None, chosen: dict[str, Any]) -> tuple[dict[s
     with Gather() as gather:
         module = load(path)
         cells = len(module.cells)
-        names = [s.name for s in build_model(module).spaces]
+        model = build_model(module)
+        names = [s.name for s in model.spaces]
         for name in [space] if space else names:
             with gather:
-                found = compile_module(module, name, chosen)
+                found = compile_model(model, name, chosen)
                 gather.found += (*found.warnings, *dead(found.space, found.graph), *constraints(found))
                 spaces.append({"space": name, "decisions": len(found.graph.decisions), "nodes": len(found.graph.nodes)})
-        gather.found += text_only(module)
+        if all(d.severity != "error" for d in gather.found):
+            gather.found += text_only(module)
     diagnostics = once(gather.found)
     ok = all(d.severity != "error" for d in diagnostics)
     return {"path": str(path), "ok": ok, "cells": cells, "spaces": spaces}, diagnostics

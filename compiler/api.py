@@ -70,7 +70,11 @@ def compile_file(path: Path | str, space: str | None = None, settings: Mapping[s
 
 def compile_module(module: Module, space: str | None = None, settings: Mapping[str, Any] | None = None) -> Compiled:
     """The same for a module that is already loaded."""
-    model = build_model(module)
+    return compile_model(build_model(module), space, settings)
+
+
+def compile_model(model: Model, space: str | None = None, settings: Mapping[str, Any] | None = None) -> Compiled:
+    """The same for a model that is already built."""
     chosen = pick_space(model, space)
     try:
         graph, warnings = elaborate(model, chosen, operators(), settings)

@@ -11,6 +11,7 @@ from ..dsl.syntax import Fix, Target, Vary
 from .axis import Axis, Chosen, largest
 from .evaluate import Evaluator
 from .graph import Node, Switch
+from .kinds import is_number
 from .operator import Operator, signature
 from .scope import Decisions, Path, Scope, misspelt
 from .shape import Shape
@@ -375,7 +376,8 @@ def numbered(path: Path, taken: dict[Path, int]) -> Path:
 def place_of(value: Any, given: Span) -> Span:
     """Where a setting's value was written: the domain, if it is the value of one decision."""
     made = deps(value)
-    return made[0].span if len(made) == 1 and value == variable(made[0]) else given
+    numbers = len(made) == 1 and all(is_number(v) for v in made[0].values)
+    return made[0].span if numbers and value == variable(made[0]) else given
 
 
 def used_here(fault: Diagnostic, cell: Cell, span: Span) -> Diagnostic:

@@ -5,7 +5,7 @@ from fractions import Fraction
 from typing import Any
 
 from ..dsl import errors
-from ..dsl.diagnostic import ArchError, Diagnostic, Span
+from ..dsl.diagnostic import MOST, ArchError, Diagnostic, Span
 from ..dsl.model import Model, Space, Stage
 from ..dsl.syntax import Binary, Expr, Name, Require, Vary
 from .axis import fixed
@@ -330,6 +330,8 @@ class Elaborator(Builder):
 
     def constraint(self, line: Any, found: list[Diagnostic]) -> Constraint:
         """A `require`; its parts stay apart, because each is judged alone."""
+        if len(found) >= MOST:
+            return Constraint(True, line)
         parts = []
         try:
             self.evaluator.judging = True

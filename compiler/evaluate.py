@@ -196,6 +196,8 @@ class Evaluator:
         for value, span in zip(values, spans, strict=True):
             if is_callable(value):
                 continue
+            if isinstance(value, Namespace | Place | Flow):
+                raise ArchError(errors.wrong_kind(kind_of(value), "a value or a cell", span))
             moving = next((deps(v) for v in (value if isinstance(value, tuple) else (value,)) if deps(v)), ())
             if moving:
                 raise ArchError(errors.not_static("a value of a domain", span, moving[0].path))

@@ -18,7 +18,6 @@ from ..dsl.syntax import Block, Members, Syntax, Vary, path_text
 from .api import Compiled, compile_module
 from .graph import Choice
 from .sym import at, deps
-from .values import is_callable
 
 Edit = tuple[int, int, str]
 Place = tuple[str | int, ...]
@@ -126,7 +125,7 @@ class _Writer:
         gene = self.genes[choice.decision.index]
         value = choice.decision.values[gene]
         domain = self.varies[choice.span].domain
-        if not is_callable(value):
+        if value is None or isinstance(value, int | Fraction | str | tuple):
             return value_text(value, choice.decision.labels[gene])
         assert isinstance(domain, Members)
         return self._filled(domain.items[gene], choice.owner)

@@ -62,7 +62,7 @@ class Outputs(Operator):
     names: tuple[str, ...]
 
     def lower(self, ask: Ask, x: tuple[Shape, ...], y: Shape) -> tuple[Step, ...]:
-        return (Call("builtins.dict", (), tuple((name, In(k)) for k, name in enumerate(self.names))),)
+        return (Call("builtins.dict", ([[name, In(k)] for k, name in enumerate(self.names)],)),)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,10 @@ is reported here is certain. Imports `dsl`, the operators and the functions.
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
+from functools import cache
 
 from ..dsl import errors
-from ..dsl.diagnostic import Diagnostic, Span
+from ..dsl.diagnostic import MOST, Diagnostic, Span
 from ..dsl.model import COSTS
 from ..dsl.modules import STD, Module
 from ..dsl.syntax import (
@@ -32,11 +33,17 @@ PLACES = ("stride", "index", "halvings", "layer", "branch", "down")
 
 def parts(node: Syntax) -> Iterator[Syntax]:
     """The syntax directly within another."""
-    for f in fields(node):
-        value = getattr(node, f.name)
+    for name in _fields(type(node)):
+        value = getattr(node, name)
         for part in value if isinstance(value, tuple) else (value,):
             if isinstance(part, Syntax):
                 yield part
+
+
+@cache
+def _fields(kind: type[Syntax]) -> tuple[str, ...]:
+    """The fields that may hold syntax."""
+    return tuple(f.name for f in fields(kind) if f.name not in ("span", "head", "docs", "text"))
 
 
 def inside(node: Syntax) -> Iterator[Syntax]:
@@ -90,7 +97,7 @@ class _Finder:
                 return
             case Comprehension():
                 bound |= {loop.variable for loop in node.loops}
-            case Name(text=text) if text not in bound and text not in self.known:
+            case Name(text=text) if text not in bound and text not in self.known and len(self.found) < MOST:
                 self.found.append(unknown(text, node.span, self.known, self.own - {""}))
             case Attribute(base=Name(text=text)) if self.is_free(text, bound) and text in self.module.uses:
                 self.cell_of(node, self.module.uses[text])

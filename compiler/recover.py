@@ -16,6 +16,8 @@ from .names import Operators, unknown_names
 
 TRIES = 4
 """The space is elaborated again this often at most."""
+LONGEST = 50_000
+"""Longer files, in characters, are not tried again."""
 LIMITS = ("E109", "E217", "E314", "E319")
 """Faults of the space as a whole: nothing is tried behind them."""
 SURE = (
@@ -33,7 +35,7 @@ def all_faults(
     unknown = unknown_names(model.module, operators, blocks)
     found = unknown + [d for d in first.found if not (unknown and _is_name(model, d))]
     fresh: tuple[Diagnostic, ...] = first.found
-    for _ in range(TRIES):
+    for _ in range(TRIES if len(model.module.source.text) <= LONGEST else 0):
         if any(d.code in LIMITS for d in fresh):
             break
         model, space, changed = _without(model, space, fresh)

@@ -26,7 +26,8 @@ def python_source(gm: fx.GraphModule, name: str) -> str:
     count = sum(p.numel() for p in gm.parameters())
     lines = [HEADER.format(title=name, parameters=count).rstrip("\n")]
     lines += [f"        {line}" for line in _members(gm)]
-    lines += ["", "    def forward(self, x: Tensor) -> Tensor:"]
+    several = any(n.op == "call_function" and n.target is dict for n in gm.graph.nodes)
+    lines += ["", f"    def forward(self, x: Tensor) -> {'dict[str, Tensor]' if several else 'Tensor'}:"]
     lines += [f"        {line}" for line in _Body(gm).lines()]
     return "\n".join([*lines, ""])
 
@@ -109,4 +110,4 @@ def _index(index: Any) -> str:
 
 def _path(node: fx.Node) -> str:
     path: str = node.meta.get("path") or torch.overrides.resolve_name(node.target)
-    return path.replace("torch.nn.functional.", "F.")
+    return path.replace("torch.nn.functional.", "F.").removeprefix("builtins.")

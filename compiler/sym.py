@@ -251,13 +251,38 @@ def apply(function: str, *args: Value) -> Value:
     if not any(isinstance(a, Table | Apply | Metric) for a in args):
         return FUNCTIONS[function](*args)
     if any(isinstance(a, Apply | Metric) for a in args):
-        return Apply(function, args)
+        return _shorter(function, args)
     over = merge(deps(a) for a in args)
     if size(over) > LIMIT:
-        return Apply(function, args)
+        return _shorter(function, args)
     run = FUNCTIONS[function]
     columns = [_spread(a, over) for a in args]
     return _canonical(over, tuple(map(run, *columns)))
+
+
+def _shorter(function: str, args: tuple[Value, ...]) -> Value:
+    """`function(*args)` where no table holds it, with what is plain at a glance left out."""
+    if function in ("and", "or"):
+        decided = function == "or"
+        if any(a is decided for a in args):
+            return decided
+        args = tuple(a for a in args if not isinstance(a, bool))
+        if len(args) == 1:
+            return args[0]
+    if function == "select":
+        index, *options = args
+        if all(type(o) is type(options[0]) and o == options[0] for o in options):
+            return options[0]
+        if len(options) == 2 and _where_equal(index, *options):
+            return options[1]
+    return Apply(function, args)
+
+
+def _where_equal(index: Value, first: Value, second: Value) -> bool:
+    """Whether the first of two options is picked only where it equals the second."""
+    picks = isinstance(index, Apply) and index.function == "select" and index.args[1:] == (1, 0)
+    equal = {("==", first, second), ("==", second, first)}
+    return picks and any(isinstance(c, Apply) and (c.function, *c.args) in equal for c in conjuncts(index.args[0]))
 
 
 AGGREGATES = frozenset({"all", "any", "count", "sum"})

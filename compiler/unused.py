@@ -3,6 +3,7 @@
 `unused` looks at the text alone; `dead` at the graph, after the passes. Imports `dsl`, `names` and the operators.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from ..dsl import errors
@@ -25,16 +26,16 @@ def unused(module: Module, operators: Operators) -> list[Diagnostic]:
     found = [d for b in blocks if b.kind == "cell" for d in _cell(b, implied)]
     if not module.of_kind("space"):
         return found
+    reads = [_read((b,)) for b in blocks]
+    everywhere = set[str]().union(*reads)
+    readers = Counter(name for names in reads for name in names)
+    own = {b.name for b, names in zip(blocks, reads, strict=True) if b.kind == "cell" and b.name in names}
     for item in module.syntax.items:
-        if isinstance(item, Use) and (item.alias or item.path[-1]) not in _read(blocks):
+        if isinstance(item, Use) and (item.alias or item.path[-1]) not in everywhere:
             found.append(errors.unused("module", item.alias or item.path[-1], item.span))
-        elif (
-            isinstance(item, Block)
-            and item.kind == "cell"
-            and item.name not in _read(b for b in blocks if b is not item)
-        ):
+        elif isinstance(item, Block) and item.kind == "cell" and readers[str(item.name)] == (item.name in own):
             found.append(errors.unused("cell", str(item.name), item.head))
-    everywhere = implied | _read(blocks) | _attributes(module)
+    everywhere |= implied | _attributes(module)
     for block in (b for s in module.of_kind("space") for b in inside(s) if isinstance(b, Block) and b.kind != "heads"):
         where = f"{block.kind} `{block.name}`"
         known = {"space": SPACE_ENTRIES, "routes": ROUTES_ENTRIES}.get(block.kind, ("width", *STAGE_ENTRIES))

@@ -44,6 +44,8 @@ def check(graph: Graph, data: str) -> None:
     taken, given, classes = graph.input, graph.nodes[graph.output].shape, DATASETS[data].classes["segmentation"]
     if (taken.form, taken.width, *taken.extent[1:]) != ("map", 3, *taken.extent[:1]):
         raise RunError(f"`{data}` has square colour images: write `input = [3, 64, 64]`, say")
+    if given.form == "outputs":
+        raise RunError("training takes a space with one `head`, not with several")
     if (given.form, given.width) != ("map", classes):
         raise RunError(f"`{data}` has {classes} classes: the head must end in a map of that width")
 

@@ -39,8 +39,8 @@ from hrdsl.dsl.syntax import (
 from .torch_operators import INPUTS, LISTS, NAMES, REQUIRED, Flow, Wrong, operate, signature
 
 Path = tuple[str | int, ...]
-Choose = Callable[[str, tuple[str, ...]], int | None]
-"""A path and the labels of its values -> the place of one; None: the architecture lacks the decision."""
+Choose = Callable[[str, tuple[str, ...]], int]
+"""A path and the labels of its values -> the place of one."""
 ABSENT = object()
 """A value that reads a decision which the architecture lacks."""
 
@@ -170,6 +170,7 @@ def apart(pairs: Any) -> bool:
 
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "repeat": Repeat,
     "min": lambda *a: min(*a),
     "max": lambda *a: max(*a),
     "round": round,
@@ -195,6 +196,8 @@ class Evaluation:
         self.model = model
         self.space = space
         self.choose = choose
+        self.active: Callable[[str], bool] = lambda path: True
+        """Whether the architecture has a decision; asked by constraints."""
         self.lane = ""
         self.costs: dict[str, int] = {}
         self.names: dict[Path, int] = {}
@@ -229,11 +232,14 @@ class Evaluation:
         if values == [()]:
             return ()
         path = path_text((*place.path, name))
-        chosen = self.choose(path, labels(values))
-        self.decided[path] = ABSENT if chosen is None else values[chosen]
-        if chosen is None and isinstance(values[0], tuple):
-            return (ABSENT,) * len(values[0])
-        return self.decided[path]
+        self.decided[path] = values[self.choose(path, labels(values))]
+        return self.made(path)
+
+    def made(self, path: str) -> Any:
+        value = self.decided[path]
+        if self.active(path):
+            return value
+        return (ABSENT,) * len(value) if isinstance(value, tuple) else ABSENT
 
     def domain(self, domain: Any, place: Scope, use: Scope) -> Any:
         if isinstance(domain, Interval):
@@ -310,7 +316,7 @@ class Evaluation:
         if name == "branches":
             return tuple(v for v in value.scope.values.values() if isinstance(v, Place))
         path = path_text((*value.scope.path, name))
-        return self.decided[path] if path in self.decided else self.find(name, value.scope)[1]
+        return self.made(path) if path in self.decided else self.find(name, value.scope)[1]
 
     def turns(self, expr: Comprehension, k: int, use: Scope, base: Path, at: Path) -> Iterator[Any]:
         if k == len(expr.loops):
@@ -352,8 +358,8 @@ class Evaluation:
     def call(self, expr: Call, use: Scope, base: Path) -> Any:
         callee = self.value(expr.function, use, base)
         given = [self.value(a, use, base) for a in expr.positional]
-        if callee is FUNCTIONS.get("repeat") or getattr(callee, "label", "") == "repeat":
-            return Repeat(given[0], given[1] if len(given) == 2 else self.named(expr, "repeat", use, base)["times"])
+        if callee is Repeat:
+            return Repeat(*given, **self.named(expr, "repeat", use, base))
         if isinstance(callee, Cell):
             names = [p.name for p in callee.block.parameters or ()]
             arguments = {**dict(zip(names, given, strict=False)), **self.named(expr, callee.label, use, base)}

@@ -393,6 +393,7 @@ def evaluate(value: Any, genes: Sequence[int], costs: dict[str, int]) -> Any:
         a = [evaluate(v, genes, costs) for v in value.args]
         words = {
             "and": lambda: all(a),
+            "all": lambda: all(a),
             "or": lambda: any(a),
             "not": lambda: not a[0],
             "<=": lambda: a[0] <= a[1],

@@ -28,6 +28,8 @@ class Flow:
     inputs: tuple["Flow", ...] = field(default=(), repr=False)
     parameters: int = 0
     macs: int = 0
+    mark: object = field(default_factory=object, repr=False)
+    """The same for a flow under another lane."""
 
     @property
     def width(self) -> int:
