@@ -169,12 +169,16 @@ class Builder:
         first = min(values)
         return self.choose(apply("-", times, first), results[first:], (*base, "depth"), span)
 
-    def alternatives(self, value: Alternatives, x: Any, base: Path, use: Scope, span: Span) -> Any:
+    def alternatives(
+        self, value: Alternatives, x: Any, base: Path, use: Scope, span: Span, none: Flow | None = None
+    ) -> Any:
+        """What each alternative makes of a flow; `none` is what a literal `none` stands for."""
         outer, results = self.condition, []
         try:
             for k, option in enumerate(value.options):
                 self.condition = both(outer, apply("==", value.select, k))
-                results.append(self.flow(option, x, base, use, span) if self.condition is not False else None)
+                made = self.flow(option, x, base, use, span) if self.condition is not False else None
+                results.append(none if option is None else made)
         finally:
             self.condition = outer
         return self.choose(value.select, results, (*base, "choice"), span)

@@ -92,7 +92,8 @@ def _named(
             continue
         declared = _owner(use)
         owner = owner_of(use, declared, given.per, given.span)
-        path = ask.decisions.site((*owner.path, *base[len(declared.path) :], callee), call.span)
+        held = declared.path if given.per is None else _held(use, base)
+        path = ask.decisions.site((*owner.path, *base[len(held) :], callee), call.span)
         place = Scope("site", path, owner.module, owner)
         override = ask.decisions.override((*place.path, name))
         entry = override[0] if override else given
@@ -100,6 +101,11 @@ def _named(
             ask.vary(name, entry, place, use) if isinstance(entry, Vary) else ask.value(entry.value, use, use.path)
         )
     return out
+
+
+def _held(use: Scope, base: Path) -> Path:
+    """The place within which `base` names an entry."""
+    return max((s.path for s in use.chain() if base[: len(s.path)] == s.path), key=len)
 
 
 def _owner(use: Scope) -> Scope:
