@@ -9,7 +9,7 @@ from ..dsl.diagnostic import MOST, ArchError, Diagnostic, Span
 from ..dsl.model import Model, Space, Stage
 from ..dsl.syntax import Binary, Expr, Name, Require, Vary
 from .axis import fixed
-from .build import Builder, counterexample
+from .build import MOST_TIMES, Builder, counterexample
 from .functions import WIDEST
 from .graph import Constraint, Graph, Lane, Outputs, Source
 from .judge import judge, read_prior
@@ -180,12 +180,28 @@ class Elaborator(Builder):
         return Place(lane, "branch", str(lane.path[-1]))
 
     def run_cells(self, stage: Stage, flows: dict[str, Flow]) -> dict[str, Flow]:
-        """Each branch enters, runs through its cells, then all are fused."""
+        """Each branch enters; then, as often as `rounds` says, each runs through its cells and all are fused."""
         lanes = self.lanes(stage)
         before = tuple(flows.values())
-        entered = {n: self.enter(stage, n, scope, flows, before) for n, scope in lanes.items()}
-        done = {n: self.cells(stage, n, scope, entered[n]) for n, scope in lanes.items()}
-        return {n: self.fuse(stage, n, scope, done) for n, scope in lanes.items()}
+        done = {n: self.enter(stage, n, scope, flows, before) for n, scope in lanes.items()}
+        rounds = self.rounds(stage, lanes)
+        for k in range(1, rounds + 1):
+            done = {n: self.cells(stage, n, scope, done[n]) for n, scope in lanes.items()}
+            at: Path = ("fuse", k) if rounds > 1 else ("fuse",)
+            done = {n: self.fuse(stage, n, scope, done, at) for n, scope in lanes.items()}
+        return done
+
+    def rounds(self, stage: Stage, lanes: dict[str, Scope]) -> int:
+        """How often a stage does what it does."""
+        found, value = self.evaluator.find("rounds", next(iter(lanes.values())))
+        if not found:
+            return 1
+        span = self.entry_span(stage, "rounds")
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise ArchError(errors.wrong_kind(kind_of(value), "a fixed whole number", span))
+        if not 1 <= value <= MOST_TIMES:
+            raise ArchError(errors.out_of_range("rounds", str(value), f"from 1 to {MOST_TIMES:,}", span))
+        return value
 
     def own(self, stage: Stage, name: str, scope: Scope, entry: str) -> tuple[bool, Any]:
         """An entry as a branch of a stage reads it: of a list, the branch's own item."""
@@ -245,16 +261,17 @@ class Elaborator(Builder):
         return Flow(flow.node, flow.shape, name, flow.span)
 
     def cells(self, stage: Stage, name: str, scope: Scope, flow: Flow) -> Flow:
-        """The cells of a lane, `times` in a row."""
+        """The cells of a lane, `times` in a row; they are counted on from round to round."""
         self.lane = name
         slots = {p[2] for p in self.decisions.overrides if p[:2] == (stage.name, name) and p[3:] == ("cell",)}
         if not self.evaluator.declares("cell", scope) and not slots:
             return flow
         times = self.own(stage, name, scope, "times")[1] if self.evaluator.declares("times", scope) else 1
         entry = self.entry_span(stage, "times")
-        span = self.entry_span(stage, "cell")
+        span, before = self.entry_span(stage, "cell"), scope.size
 
         def one(k: int, x: Flow) -> Flow:
+            k += before
             slot = Scope("slot", (stage.name, name, k), self.model.module, scope)
             found, cell = self.own(stage, name, slot, "cell")
             if not found:
@@ -271,17 +288,22 @@ class Elaborator(Builder):
                 return said(entries[name])
         return stage.span
 
-    def fuse(self, stage: Stage, name: str, scope: Scope, flows: dict[str, Flow]) -> Flow:
+    def fuse(self, stage: Stage, name: str, scope: Scope, flows: dict[str, Flow], at: Path) -> Flow:
         """The `fuse` of a stage: a cell over all its flows, once for each branch."""
         self.lane = name
         found, fuse = self.own(stage, name, scope, "fuse")
         if not found or fuse is None:
             return flows[name]
         span = self.entry_span(stage, "fuse")
-        out = self.flow(
-            self.bound(fuse, self.place(scope)), tuple(flows.values()), (stage.name, name, "fuse"), scope, span
-        )
+        out = self.fused(fuse, scope, tuple(flows.values()), flows[name], at, span)
         return self.placed(self.require_flow(out, span), name, span)
+
+    def fused(self, fuse: Any, lane: Scope, x: tuple[Any, ...], own: Flow, at: Path, span: Span) -> Any:
+        """What a `fuse` makes of a list of flows; with `none`, the branch keeps its own."""
+        flow, base = self.bound(fuse, self.place(lane)), (*lane.path, *at)
+        if isinstance(flow, Alternatives):
+            return self.alternatives(flow, x, base, lane, span, own)
+        return self.flow(flow, x, base, lane, span)
 
     def bound(self, value: Any, target: Place) -> Any:
         """A fusion cell with its target branch as `to`."""

@@ -274,8 +274,7 @@ class Trellis:
         passed = tuple(self.last(route, level, levels) for level in range(route.halvings))
         span = self._span("fuse")
         self.make.lane = self.names[0]
-        flow = self.make.bound(fuse, self.make.place(lane))
-        return self.make.flow(flow, (*passed, end), (*lane.path, "fuse"), lane, span)
+        return self.make.fused(fuse, lane, (*passed, end), end, ("fuse",), span)
 
     def last(self, route: Route, level: Level, levels: list[list[Flow | None]]) -> Flow | None:
         """The last flow of a route at one level, before it halves."""

@@ -11,7 +11,7 @@ from .syntax import Block, Clause, Expr, Fix, Goal, Line, Name, Parameter, Prior
 
 SPACE_BLOCKS = ("branch", "stage", "routes", "heads")
 SPACE_ENTRIES = ("input", "stem", "head")
-STAGE_ENTRIES = ("cell", "times", "enter", "fuse")
+STAGE_ENTRIES = ("cell", "times", "rounds", "enter", "fuse")
 ROUTES_ENTRIES = ("layers", "down", "cell", "open", "enter", "fuse")
 
 Entry = Fix | Vary

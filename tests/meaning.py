@@ -294,6 +294,8 @@ class Evaluation:
         if isinstance(value, Place):
             scope = value.scope
             return Place(Scope("slot", (*scope.path, place), scope.module, scope))
+        if not 0 <= place < len(value):
+            raise Wrong("no such element")
         return value[place]
 
     def attribute(self, value: Any, name: str) -> Any:
@@ -388,7 +390,8 @@ class Evaluation:
                 continue
             declared = next(s for s in use.chain() if s.kind not in ("item", "slot", "lane"))
             place = owner(use, declared, given.per)
-            path = self.site((*place.path, *base[len(declared.path) :], callee), expr)
+            held = max((s.path for s in use.chain() if base[: len(s.path)] == s.path), key=len)
+            path = self.site((*(place.path + base[len(held) :] if given.per else base), callee), expr)
             over = self.overrides.get((*path, name), given)
             where = Scope("site", path, place.module, place)
             out[name] = self.vary(name, over, where, use) if isinstance(over, Vary) else self.value(over.value, use, use.path)

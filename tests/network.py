@@ -19,6 +19,7 @@ from .torch_operators import Flow, Wrong, signature
 class Network:
     """The outputs by name (`""`: the only one), and what they cost."""
 
+    image: tuple[int, ...]
     outputs: dict[str, tuple[int, ...]]
     parameters: int
     macs: int
@@ -53,7 +54,7 @@ class Reader(Evaluation):
         self.costs = {"parameters": sum(f.parameters for f in live), "macs": sum(f.macs for f in live)}
         self.active = active
         shapes = {n: tuple(f.tensor.shape[1:]) for n, f in outputs.items()}
-        return Network(shapes, **self.costs, constraints=tuple(self.constraints()))
+        return Network(image, shapes, **self.costs, constraints=tuple(self.constraints()))
 
     def override(self) -> None:
         for entry in self.space.overrides:

@@ -53,6 +53,8 @@ cell blend(to) {
   out = [f -> conv(1, to.width) -> resize(like[0], mode = "nearest") for f in x] -> sum
 }
 
+cell coarsest(to) { out = x[length(x) - 1] -> fusion.grow(to) }
+
 cell means() { out = [f -> global_pool for f in x] -> concat }
 
 cell last() { out = x[length(x) - 1] }
@@ -285,7 +287,7 @@ class Writer:
         if self.chance(0.7):
             rows += [f"    fuse {self.fuse(name)}"]
         if self.chance(0.1):
-            rows += ["    enter = blend"] if name != "s0" else []
+            rows += ["    enter = coarsest"] if name != "s0" else []
         return [f"  stage {name} on {', '.join(on)} {{", *rows, "  }"]
 
     def fuse(self, stage: str) -> str:

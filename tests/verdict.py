@@ -21,7 +21,8 @@ from .torch_operators import Wrong
 
 SHAPES = ("E303", "E304", "E305", "E306", "E307", "E308", "E309", "E310", "E311", "E315", "E322")
 """Refusals that say that an architecture cannot be built."""
-UNMET = ("E403", "E405")
+OTHER = ("E403", "E404", "E405")
+"""Constraints that exclude each other, and what has to be fixed: nothing that torch could say."""
 DRAWN, RAW, TRIES = 3, 5, 3
 
 
@@ -61,7 +62,7 @@ def runs(space: Compiled, store: Store, genes: tuple[int, ...], counted: bool) -
     assert costs(made) == told(space, genes), (genes, made, told(space, genes))
     assert all(made.constraints), (genes, made)
     module = extract(space.graph, store, genes).eval()
-    image = torch.rand(2, *space.graph.nodes[0].shape.sizes(genes))
+    image = torch.rand(2, *made.image)
     with torch.no_grad(), FlopCounterMode(display=False) if counted else torch.no_grad() as counter:
         out = module(image)
     outputs = out if isinstance(out, dict) else {"": out}
@@ -97,7 +98,7 @@ def told(space: Compiled, genes: tuple[int, ...]) -> tuple[int, int]:
 def refused(module: Module, found: tuple[Diagnostic, ...], rng: Random) -> str:
     """The choices that the first message names cannot be built, whatever the others are."""
     first = found[0]
-    if first.code in UNMET:
+    if first.code in OTHER:
         return first.code
     assert first.code in SHAPES, first
     model = build_model(module)
