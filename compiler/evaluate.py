@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from functools import partial
 from typing import Any, Protocol
 
 from ..dsl import errors
@@ -15,13 +16,10 @@ from ..dsl.syntax import (
     Chain,
     Comprehension,
     Constant,
-    Domain,
     Expr,
     Fix,
     If,
     Index,
-    Interval,
-    Listed,
     ListOf,
     Loop,
     Members,
@@ -33,6 +31,7 @@ from ..dsl.syntax import (
 )
 from .budget import Budget, bounded
 from .calls import evaluate_call
+from .domains import domain_of
 from .functions import FUNCTIONS, WIDEST
 from .kinds import (
     bare,
@@ -41,15 +40,13 @@ from .kinds import (
     flow_attribute,
     is_point,
     label_of,
-    mixed,
     name_span,
     number,
     truth,
-    written,
 )
 from .operator import Operator
 from .scope import Decisions, Entry, Path, Scope, misspelt, owner_of, said
-from .sym import Metric, Value, apply, both, chosen, deps, is_sym, negate, plain, tabulate, variable
+from .sym import Decision, Metric, Value, apply, both, chosen, deps, is_sym, negate, plain, tabulate, variable
 from .values import (
     Alternatives,
     Cell,
@@ -134,7 +131,7 @@ class Evaluator:
             return
         if isinstance(declared.domain, Members) and any(constant(i) is None for i in declared.domain.items):
             return
-        values, labels = self.domain(declared.domain, scope, scope)
+        values, labels = domain_of(self, declared.domain, scope, scope)
         if value not in values:
             path = path_text((*scope.path, name))
             shown = ", ".join(f"`{label}`" for label in labels[:12]) + (", ..." if len(labels) > 12 else "")
@@ -163,77 +160,19 @@ class Evaluator:
         finally:
             declared.busy.discard(name)
 
-    # decisions
-
     def vary(self, name: str, entry: Vary, owner: Scope, use: Scope) -> Any:
-        """The decision that `name in domain` makes in `owner`: a number, or alternatives."""
-        values, labels = self.domain(entry.domain, owner, use)
+        """The decision that `name in domain` makes in `owner`: a number, a list of numbers, or alternatives."""
+        values, labels = domain_of(self, entry.domain, owner, use)
         if len(values) == 1 and (*owner.path, name) in self.decisions.overrides:
             return values[0]
-        if all(is_point(v) for v in values):
-            return variable(self.decisions.get(owner.path, name, values, labels, entry))
-        if all(v is None or is_callable(v) for v in values) and not isinstance(entry.domain, Listed):
-            decision = self.decisions.get(owner.path, name, values, labels, entry)
-            return Alternatives(chosen(decision), values, labels)
-        if not all(isinstance(v, tuple) and len(v) == len(values[0]) and all(map(is_point, v)) for v in values):
-            raise ArchError(mixed(values, entry.domain))
-        if not values[0]:
+        if values[0] == ():
             return ()
         decision = self.decisions.get(owner.path, name, values, labels, entry)
-        return tuple(
-            tabulate((decision,), lambda row, k=k: decision.values[row[0]][k])  # type: ignore[misc]
-            for k in range(len(values[0]))
-        )
-
-    def domain(self, domain: Domain, scope: Scope, use: Scope) -> tuple[tuple[Any, ...], tuple[str, ...]]:
-        """The values of a domain in order, and their labels."""
-        if isinstance(domain, Interval):
-            return self._interval(domain, use)
-        values, spans = self._members(domain, scope, use)
-        if not values:
-            raise ArchError(errors.empty_domain(domain.span))
-        seen: dict[Any, Span] = {}
-        for value, span in zip(values, spans, strict=True):
-            if is_callable(value):
-                continue
-            if isinstance(value, Namespace | Place | Flow):
-                raise ArchError(errors.wrong_kind(kind_of(value), "a value or a cell", span))
-            moving = next((deps(v) for v in (value if isinstance(value, tuple) else (value,)) if deps(v)), ())
-            if moving:
-                raise ArchError(errors.not_static("a value of a domain", span, moving[0].path))
-            if (type(value), value) in seen:
-                raise ArchError(errors.repeated_value(label_of(value), span, seen[type(value), value]))
-            seen[type(value), value] = span
-        return values, numbered([v.label if is_callable(v) else label_of(v) for v in values])
-
-    def _members(self, domain: Members | Listed, scope: Scope, use: Scope) -> tuple[tuple[Any, ...], tuple[Span, ...]]:
-        """The values of a set or a list, each with the place to point at."""
-        items = written(domain)
-        if len(items) > WIDEST:
-            raise ArchError(errors.too_large("the domain", f"{len(items):,} values", WIDEST, domain.span))
-        if items or isinstance(domain, Members):
-            return tuple(self.value(item, use, scope.path) for item in items), tuple(item.span for item in items)
-        values = self.value(domain.value, use, scope.path)
-        if not isinstance(values, tuple):
-            raise ArchError(errors.wrong_kind(kind_of(values), "a list", domain.span, "a domain is a set `{a, b}`"))
-        if len(values) > WIDEST:
-            raise ArchError(errors.too_large("the domain", f"{len(values):,} values", WIDEST, domain.span))
-        return values, (domain.span,) * len(values)
-
-    def _interval(self, domain: Interval, use: Scope) -> tuple[tuple[Any, ...], tuple[str, ...]]:
-        first = self.whole(domain.first, use)
-        last = self.whole(domain.last, use)
-        step = self.whole(domain.by, use) if domain.by else 1
-        if step < 1:
-            raise ArchError(errors.out_of_range("step", str(step), "at least 1", (domain.by or domain).span))
-        if last < first:
-            raise ArchError(errors.empty_domain(domain.span))
-        if (last - first) // step >= WIDEST:
-            raise ArchError(
-                errors.too_large("the domain", f"{(last - first) // step + 1:,} values", WIDEST, domain.span)
-            )
-        values = tuple(range(first, last + 1, step))
-        return values, tuple(map(str, values))
+        if is_point(values[0]):
+            return variable(decision)
+        if not isinstance(values[0], tuple):
+            return Alternatives(chosen(decision), values, labels)
+        return tuple(tabulate((decision,), partial(_item, decision, k)) for k in range(len(values[0])))
 
     def whole(self, expr: Expr, use: Scope, what: str = "this") -> int:
         """A static whole number."""
@@ -307,7 +246,11 @@ class Evaluator:
         if not found:
             raise ArchError(
                 errors.no_attribute(
-                    expr.name, f"{place.kind} `{place.name}`", name_span(expr), place.scope.names(), misspelt(expr.name, place.scope)
+                    expr.name,
+                    f"{place.kind} `{place.name}`",
+                    name_span(expr),
+                    place.scope.names(),
+                    misspelt(expr.name, place.scope),
                 )
             )
         return value
@@ -441,6 +384,11 @@ def _base(path: Path, name: str) -> Path:
     return path if name in ("out", "cell") else (*path, name)
 
 
+def _item(decision: Decision, k: int, row: tuple[int, ...]) -> Any:
+    """Element k of the chosen list."""
+    return decision.values[row[0]][k]
+
+
 def _cell_place(place: Place, index: int, expr: Index) -> Place:
     """`stage.branch[k]`: the k-th cell of a branch in a stage, from 1."""
     if not place.scope.size:
@@ -454,13 +402,3 @@ def _cell_place(place: Place, index: int, expr: Index) -> Place:
 def _compare_lists(operator: str, left: tuple[Any, ...], right: tuple[Any, ...]) -> Any:
     same = len(left) == len(right) and both(*(apply("==", a, b) for a, b in zip(left, right, strict=True)))
     return same if operator == "==" else negate(same)
-
-
-def numbered(labels: list[str]) -> tuple[str, ...]:
-    """Labels that differ: one that occurs again gets its rank."""
-    seen: dict[str, int] = {}
-    out = []
-    for label in labels:
-        seen[label] = seen.get(label, 0) + 1
-        out.append(label if seen[label] == 1 else f"{label}{seen[label]}")
-    return tuple(out)

@@ -112,6 +112,9 @@ def is_point(value: Any) -> bool:
 def mixed(values: Sequence[Any], domain: Domain) -> Diagnostic:
     """A domain that holds neither values alone nor cells alone: the first that differs from the first."""
     cells = is_callable(values[0])
+    if cells and isinstance(domain, Listed):
+        help = "cells stand in a set: `{first, second}`"
+        return errors.wrong_kind("a list of cells", "a list of numbers", domain.span, help)
     lists = isinstance(values[0], tuple)
     fits = [is_callable(v) or v is None if cells else _like(values[0], v) if lists else is_point(v) for v in values]
     wrong = fits.index(False) if False in fits else 0

@@ -55,6 +55,8 @@ cell blend(to) {
 
 cell coarsest(to) { out = x[length(x) - 1] -> fusion.grow(to) }
 
+cell concat_all() { out = [f -> resize(x[0]) for f in x] -> concat }
+
 cell means() { out = [f -> global_pool for f in x] -> concat }
 
 cell last() { out = x[length(x) - 1] }
@@ -261,7 +263,7 @@ class Writer:
             rows += self.routed(BRANCHES[:count])
         else:
             rows += self.staged(BRANCHES[:count])
-        rows += self.ends()
+        rows += self.ends(any(row.startswith("    open in") for row in rows))
         rows += self.demands()
         return [*rows, "}"]
 
@@ -352,15 +354,16 @@ class Writer:
             rows += ["  require disjoint(paths.coarse.down, paths.low.down)"]
         return rows
 
-    def ends(self) -> list[str]:
-        heads = ["concat_all -> conv(1, width = classes)", "means -> linear(classes)"]
+    def ends(self, gaps: bool) -> list[str]:
+        """The head, or heads; where routes may be closed, one that reads no size of a flow."""
+        heads = ["means -> linear(classes)"]
+        if gaps:
+            return [f"  head = {heads[0]}"]
+        heads += ["concat_all -> conv(1, width = classes)"]
         if self.slips == 0 or self.chance(0.8):
             heads += ["fusion.sum_up", "fusion.concat_up -> conv(3, width = classes, bias = true)", "heads.segmentation(classes)", "last"]
         else:
             heads += ["concat -> conv(1, width = classes)", "sum"]
-        self.written["concat_all"] = (
-            "cell concat_all() { out = [f -> resize(x[0]) for f in x] -> concat }\n"
-        )
         if self.chance(0.15):
             return ["  heads {", f"    one = {self.pick(heads)}", f"    two = {self.pick(heads)}", "  }"]
         return [f"  head = {self.pick(heads)}"]
