@@ -1,16 +1,25 @@
 """How much a space may cost to evaluate: steps of expressions, items of lists, digits of numbers. Counted, not timed."""
 
+from collections.abc import Iterable
 from fractions import Fraction
+from math import prod
 from typing import Any
 
 from ..dsl import errors
 from ..dsl.diagnostic import ArchError, Span
-from .sym import Table
+from .axis import largest
+from .operator import Operator, Weight
+from .shape import Shape
+from .sym import Table, Value
 
 STEPS = 400_000
 """No space takes more steps; an expression, an item of a list and a decision's value are one each."""
 BITS = 4_096
 """No number is longer."""
+
+
+NUMBERS, MACS = 1 << 40, 1 << 47
+"""No tensor and no parameter holds more numbers, no node takes more MACs: sums of them stay below 2^63."""
 
 
 class Budget:
@@ -42,3 +51,14 @@ def bounded(value: Any, span: Span) -> Any:
         if isinstance(number, int | Fraction) and max(number.numerator, -number.numerator, number.denominator) >> BITS:
             raise ArchError(errors.too_large("the number", f"more than {BITS:,} bits", BITS, span))
     return value
+
+
+def affordable(op: Operator, x: tuple[Shape, ...], y: Shape, weights: Iterable[Weight], span: Span) -> None:
+    """Raise ArchError where a node is too large to be counted."""
+    sized: list[tuple[str, int, tuple[Value, ...]]] = [("a tensor", NUMBERS, (y.width, *y.extent))]
+    sized += [("a parameter", NUMBERS, tuple(a.limit for a in w.axes)) for w in weights]
+    sized += [("an operator", MACS, factors) for factors in op.macs(x, y)]
+    for what, most, factors in sized:
+        count = prod(max(1, largest(f)) for f in factors)
+        if count > most:
+            raise ArchError(errors.too_large(what, f"{count:,}", most, span))

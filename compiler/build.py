@@ -8,7 +8,8 @@ from typing import Any
 from ..dsl import errors
 from ..dsl.diagnostic import ArchError, Diagnostic, Label, Span
 from ..dsl.syntax import Fix, Target, Vary
-from .axis import Axis, Chosen, largest
+from .axis import Axis, Chosen
+from .budget import affordable
 from .evaluate import Evaluator
 from .graph import Node, Switch
 from .kinds import is_number
@@ -359,10 +360,9 @@ class Builder:
     ) -> Flow:
         if len(self.nodes) >= MOST_NODES:
             raise ArchError(errors.too_large("the space", f"more than {MOST_NODES:,} nodes", MOST_NODES, span))
-        for extent in (shape.width, *shape.extent):
-            if largest(extent) > 1 << 40:
-                raise ArchError(errors.too_large("a tensor", str(largest(extent)), 1 << 40, span))
-        weights = op.weights(tuple(f.shape for f in given), shape)
+        read = tuple(f.shape for f in given)
+        weights = op.weights(read, shape)
+        affordable(op, read, shape, weights, span)
         name = str(Target(path, span=span))
         self.nodes.append(Node(name, op, inputs, shape, weights, self.lane, self.stage, span))
         return Flow(len(self.nodes) - 1, shape, given[0].lane if given else self.lane, span)

@@ -7,7 +7,7 @@ functions are equal objects), or an `Apply` where the joint domain is too large 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import reduce
+from functools import lru_cache, reduce
 from itertools import product
 from math import prod
 from typing import Any
@@ -51,27 +51,25 @@ class Metric:
 class Table:
     """A function of `deps` (sorted by index), row-major over their domains."""
 
-    __slots__ = ("_hash", "deps", "strides", "values")
+    __slots__ = ("_hash", "_truth", "deps", "strides", "values")
 
     def __init__(self, deps: tuple[Decision, ...], values: tuple[Any, ...]) -> None:
         self.deps = deps
         self.values = values
-        strides: list[int] = []
-        step = 1
-        for d in reversed(deps):
-            strides.append(step)
-            step *= len(d)
-        self.strides = tuple(reversed(strides))
-        texts = str in set(map(type, values))
+        self.strides = _strides(deps)
+        kinds = set(map(type, values))
+        texts = str in kinds
+        self._truth = bool in kinds
         self._hash = hash((tuple(d.index for d in deps), tuple(map(_stable, values)) if texts else values))
 
     def __hash__(self) -> int:
         return self._hash
 
     def __eq__(self, other: object) -> bool:
-        return (
+        return self is other or (
             isinstance(other, Table)
             and self._hash == other._hash
+            and self._truth == other._truth
             and self.deps == other.deps
             and self.values == other.values
         )
@@ -250,6 +248,11 @@ def apply(function: str, *args: Value) -> Value:
     """`function(*args)`, tabulated where it can be."""
     if not any(isinstance(a, Table | Apply | Metric) for a in args):
         return FUNCTIONS[function](*args)
+    return _applied(function, *args)
+
+
+@lru_cache(maxsize=1 << 12, typed=True)
+def _applied(function: str, *args: Value) -> Value:
     if any(isinstance(a, Apply | Metric) for a in args):
         return _shorter(function, args)
     over = merge(deps(a) for a in args)
@@ -305,12 +308,28 @@ def _spread(value: Value, over: tuple[Decision, ...]) -> Sequence[Any]:
         return (value,) * size(over)
     if value.deps == over:
         return value.values
-    own = dict(zip(value.deps, value.strides, strict=True))
+    return tuple(map(value.values.__getitem__, _places(value.deps, over)))
+
+
+@lru_cache(maxsize=1 << 9)
+def _places(deps: tuple[Decision, ...], over: tuple[Decision, ...]) -> tuple[int, ...]:
+    """Where in a table over `deps` the value of each row over more decisions stands."""
+    own = dict(zip(deps, _strides(deps), strict=True))
     places = [0]
     for d in over:
-        step = own.get(d, 0)
-        places = [p + step * i for p in places for i in range(len(d))]
-    return [value.values[p] for p in places]
+        step, count = own.get(d, 0), len(d)
+        places = [p + step * i for p in places for i in range(count)]
+    return tuple(places)
+
+
+def _strides(deps: tuple[Decision, ...]) -> tuple[int, ...]:
+    """How far apart in a table the values of neighbouring choices stand, for each decision."""
+    strides: list[int] = []
+    step = 1
+    for d in reversed(deps):
+        strides.append(step)
+        step *= len(d)
+    return tuple(reversed(strides))
 
 
 # Conditions --------------------------------------------------------------------------------------------------------

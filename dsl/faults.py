@@ -42,12 +42,12 @@ _COMPARES = ("<", ">", "<=", ">=", "==", "!=")
 _SHAPES = "an entry is `name = value` or `name in domain`, a block is `kind name { ... }`"
 
 
-def explain_fault(source: Source, fault: Unexpected, start: int, stop: int) -> Diagnostic:
-    """One diagnostic for the parser's fault in the item that stands from `start` to `stop`."""
+def explain_fault(source: Source, text: str, fault: Unexpected, start: int, stop: int) -> Diagnostic:
+    """One diagnostic for the parser's fault in the item that stands from `start` to `stop` of what was read."""
     at = stop if fault.token.kind == END else fault.token.start
     if fault.token.kind == FOREIGN:
         return _foreign(source, at)
-    pieces = [p for p in scan(source.text, start, stop) if not is_comment(p)]
+    pieces = [p for p in scan(text, start, stop) if not is_comment(p)]
     here = next((i for i, p in enumerate(pieces) if p.start >= at), len(pieces))
     place = Place(source, pieces, here, fault.accepts)
     return next(found for rule in RULES if (found := rule(place)))

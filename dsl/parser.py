@@ -7,11 +7,15 @@ from typing import Any
 from .actions import Builder
 from .diagnostic import MOST, ArchError, Diagnostic, Source, Span
 from .faults import explain_fault
-from .pieces import check_header, check_text, chunks
+from .pieces import check_header, check_text, chunks, entry_at
 from .syntax import File
 from .tables import Rule, tables
 from .tokens import Token, Unexpected, joined, tokens
 
+MOST_OF_ITEM = 10
+"""No item reports more faults."""
+AGAIN = 100_000
+"""So many characters are read again behind a fault, all items together."""
 _NO_STEP = -1_000_000
 
 
@@ -30,19 +34,46 @@ def parse(source: Source) -> File:
 
 
 def _faults(source: Source, text: str, whole: Unexpected) -> list[Diagnostic]:
-    """The faults of a file, item by item, so that one fault does not hide the others."""
+    """The faults of a file, item by item and entry by entry, so that one fault does not hide the others."""
     header, start = check_header(source)
     found = [header] if header else []
+    spare = AGAIN
     for first, last in chunks(text, start):
+        more = _faults_of_item(source, text, first, last, min(MOST_OF_ITEM, 1 + spare // (last - first)))
+        spare -= (last - first) * max(0, len(more) - 1)
+        found += _independent(more)
+        if len(found) >= MOST:
+            break
+    return found[:MOST] or [explain_fault(source, text, whole, 0, len(text))]
+
+
+def _faults_of_item(source: Source, text: str, first: int, last: int, most: int) -> list[Diagnostic]:
+    """Up to `most` faults of an item: the entry that holds one is blanked out, and the rest is read again."""
+    found: list[Diagnostic] = []
+    while len(found) < most:
         build = Builder(source)
         try:
             _Automaton("items", build).run(joined(tokens(text, first, last)))
-            found += build.found
+            return found + build.found
         except Unexpected as fault:
-            found.append(explain_fault(source, fault, first, last))
-        if len(found) >= MOST:
+            found.append(explain_fault(source, text, fault, first, last))
+            entry = None if found[-1].code == "E104" else entry_at(text, first, last, fault.token.start)
+        if entry is None:
             break
-    return found[:MOST] or [explain_fault(source, whole, 0, len(text))]
+        start, stop = entry
+        text = text[:start] + " " * (stop - start) + text[stop:]
+    return found
+
+
+def _independent(found: list[Diagnostic]) -> Iterator[Diagnostic]:
+    """Faults without those at a word that was meant as a name, once it is said that it cannot be one."""
+    taken: set[str] = set()
+    for fault in found:
+        word = fault.here.span.text
+        if word not in taken:
+            yield fault
+        if fault.code == "E110":
+            taken.add(word)
 
 
 class _Automaton:

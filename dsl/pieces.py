@@ -33,6 +33,11 @@ _PIECE = re.compile(
     """,
     re.VERBOSE,
 )
+_JOINTS = (
+    *("->", "if", "then", "else", "and", "or", "not", "=", "in", ".", ".."),
+    *("+", "-", "*", "/", "//", "%", "<", "<=", ">", ">=", "==", "!="),
+)
+"""A line that begins or ends with one of these is a part of what the author meant as one entry."""
 _BRACKET = re.compile(r"""#[^\n]*|"[^"\n]*"|(?P<open>[(\[{])|(?P<close>[)\]}])""")
 _ITEM = re.compile(r"(?:cell|space|train|search)[ \t]+(?!in\b)[A-Za-z_]|use[ \t]+[A-Za-z_]")
 
@@ -104,6 +109,44 @@ def chunks(text: str, start: int) -> list[tuple[int, int]]:
         depth += (piece.kind == "open") - (piece.kind == "close")
     cuts.append(len(text))
     return [(a, b) for a, b in pairwise(cuts) if text[a:b].strip()]
+
+
+def entry_at(text: str, first: int, last: int, at: int) -> tuple[int, int] | None:
+    """Where the entry around a place of an item stands, with its documentation and its block.
+
+    None if the brackets of the item or of the entry do not match: nobody knows then where the entry ends.
+    """
+    code = [p for p in scan(text, first, last) if p.kind != "newline" and not is_comment(p)]
+    if not code or sum(map(_turn, code)):
+        return None
+    start, level, depth, value = code[0].start, 0, 0, 0
+    for i, (before, after) in enumerate(pairwise(code)):
+        depth += _turn(before)
+        if before.kind == "open" and not value and not _opens_block(code, i):
+            value = depth
+        value = value if depth >= value else 0
+        if value or not _parted(text, before, after):
+            continue
+        if at >= after.start:
+            start, level = after.start, depth
+        elif depth <= level:
+            return (start, before.stop) if depth == level else None
+    return (start, code[-1].stop) if level == 0 else None
+
+
+def _turn(piece: Piece) -> int:
+    return (piece.kind == "open") - (piece.kind == "close")
+
+
+def _opens_block(code: list[Piece], i: int) -> bool:
+    """Whether a bracket is the brace of a block, not of a domain; that of a prior ends with its line."""
+    return code[i].text == "{" and i > 0 and code[i - 1].text not in ("in", "=")
+
+
+def _parted(text: str, before: Piece, after: Piece) -> bool:
+    """Whether two pieces outside brackets belong to different entries."""
+    held = before.kind == "comment" or before.text in _JOINTS or after.text in (*_JOINTS, "{")
+    return not held and "\n" in text[before.stop : after.start]
 
 
 def _hidden(char: str) -> str:

@@ -51,14 +51,16 @@ def _onnx(network: fx.GraphModule, size: tuple[int, int, int], path: Path) -> fl
     except ImportError:
         raise ValueError("ONNX needs onnx, onnxscript and onnxruntime: install `hrdsl[onnx]`") from None
     x = _input(size)
+    with torch.no_grad():
+        expected = network(x)
     with quiet():
-        program = torch.onnx.export(network, (x,), dynamo=True, verbose=False)
+        names = list(expected) if isinstance(expected, dict) else ["output"]
+        program = torch.onnx.export(network, (x,), dynamo=True, verbose=False, input_names=["x"], output_names=names)
     assert program is not None
     write_by(path, lambda aside: program.save(str(aside)))
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    out = session.run(None, {session.get_inputs()[0].name: x.numpy()})[0]
-    with torch.no_grad():
-        return _difference(torch.from_numpy(out), network(x))
+    out = [torch.from_numpy(o) for o in session.run(None, {session.get_inputs()[0].name: x.numpy()})]
+    return _difference(dict(zip(names, out, strict=True)) if isinstance(expected, dict) else out[0], expected)
 
 
 @contextmanager
@@ -79,5 +81,8 @@ def _input(size: tuple[int, int, int]) -> torch.Tensor:
     return torch.randn(1, *size, generator=torch.Generator().manual_seed(0))
 
 
-def _difference(a: torch.Tensor, b: torch.Tensor) -> float:
+def _difference(a: Any, b: Any) -> float:
+    """Of two results: tensors, or dictionaries of tensors."""
+    if isinstance(a, dict):
+        return max(_difference(a[name], b[name]) for name in b)
     return float((a - b).abs().max().detach())

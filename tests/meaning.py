@@ -369,7 +369,7 @@ class Evaluation:
         if isinstance(callee, Op) and not (callee.label == "sum" and not any(map(streams, given))):
             return self.operation(callee, given, expr, use, base)
         function = FUNCTIONS[callee.label] if isinstance(callee, Op) else callee
-        if function not in [FUNCTIONS[n] for n in AGGREGATES] and ABSENT in given:
+        if function not in [FUNCTIONS[n] for n in AGGREGATES] and ABSENT in flatten(given):
             return ABSENT
         return function(*given)
 

@@ -11,7 +11,7 @@ import torch
 from hrdsl.dsl.model import Model, Space, Stage
 from hrdsl.dsl.modules import library
 
-from .meaning import ABSENT, CALLABLE, Cell, Choose, Evaluation, Links, Op, Place, Scope, Closed, nothing, plain
+from .meaning import ABSENT, Cell, Choose, Evaluation, Closed, Links, Op, Path, Place, Scope, plain
 from .torch_operators import Flow, Wrong, signature
 
 
@@ -101,9 +101,13 @@ class Reader(Evaluation):
         return {n: f for n in self.branches for m, f in {**kept, **done}.items() if m == n}
 
     def cells(self, stage: Stage, lanes: dict[str, Scope], flows: dict[str, Any]) -> dict[str, Any]:
-        entered = {n: self.enter(n, lane, flows, list(lanes)) for n, lane in lanes.items()}
-        done = {n: self.row(stage, n, lane, entered[n], list(lanes)) for n, lane in lanes.items()}
-        return {n: self.fuse(n, lane, done) for n, lane in lanes.items()}
+        done = {n: self.enter(n, lane, flows, list(lanes)) for n, lane in lanes.items()}
+        found, rounds = self.find("rounds", next(iter(lanes.values())))
+        for k in range(rounds if found else 1):
+            done = {n: self.row(stage, n, lane, done[n], k) for n, lane in lanes.items()}
+            at: Path = ("fuse", k + 1) if found and rounds > 1 else ("fuse",)
+            done = {n: self.fuse(n, lane, done, at) for n, lane in lanes.items()}
+        return done
 
     def lane_scope(self, stage: Stage, name: str) -> Scope:
         shared = Scope("stage", (stage.name,), self.model.module, self.branches[name], stage.entries)
@@ -128,21 +132,24 @@ class Reader(Evaluation):
         fusion = library("fusion")
         return self.placed(self.flow(Cell(fusion.cells["grow"], fusion, {"to": Place(lane)}), source, base, lane), name)
 
-    def row(self, stage: Stage, name: str, lane: Scope, x: Flow, names: list[str]) -> Flow:
+    def row(self, stage: Stage, name: str, lane: Scope, x: Flow, turn: int) -> Flow:
+        """The cells of a branch in one turn; they are counted on."""
         self.lane = name
+        names = [n.text for n in stage.branches]
         found, times = self.own(name, lane, "times", names)
-        for k in range(1, (times if found else 1) + 1):
-            slot = Scope("slot", (*lane.path, k), self.model.module, lane)
+        times = times if found else 1
+        for k in range(1, times + 1):
+            slot = Scope("slot", (*lane.path, turn * times + k), self.model.module, lane)
             there, cell = self.own(name, slot, "cell", names)
             x = self.whole(self.flow(cell, x, slot.path, slot)) if there else x
         return self.placed(x, name)
 
-    def fuse(self, name: str, lane: Scope, flows: dict[str, Flow]) -> Flow:
+    def fuse(self, name: str, lane: Scope, flows: dict[str, Flow], at: Path) -> Flow:
         self.lane = name
         found, fuse = self.own(name, lane, "fuse", list(flows))
         if not found or fuse is None:
             return flows[name]
-        return self.placed(self.flow(bound(fuse, lane), tuple(flows.values()), (*lane.path, "fuse"), lane), name)
+        return self.placed(self.flow(bound(fuse, lane), tuple(flows.values()), (*lane.path, *at), lane), name)
 
     # routes
 

@@ -258,7 +258,7 @@ class Writer:
         for i, name in enumerate(BRANCHES[:count]):
             rows += [f"  branch {name} at 1/{first << i} {{ {self.width(name)} }}"]
         if self.chance(0.4):
-            rows += [f"  kernel {self.pick(('= 3', 'in {1, 3}', 'in {3, 5}'))}{''}"]
+            rows += [f"  kernel {self.pick(('= 3', 'in {1, 3}', 'in {3, 5}', 'in {1, 3} per branch', 'in {3, 5} per cell'))}"]
         if self.chance(0.15):
             rows += self.routed(BRANCHES[:count])
         else:
@@ -311,13 +311,23 @@ class Writer:
             self.numbers += [f"{stage}.{b}.times" for b in on]
             rows = ["times in 1..2 per branch"]
             return [*rows, f"{on[0]}.times = {self.rng.randint(1, 2)}"] if self.chance(0.3) else rows
-        return ["times = 2"] if kind == 3 else []
+        if kind == 3:
+            return self.rng.choice((["times = 2"], ["rounds = 2"], ["times = 2", "rounds = 2"]))
+        if kind == 4 and len(on) == 2:
+            return ["times in {[1, 2], [2, 1]}"]
+        return []
 
     def candidates(self, stage: str, on: list[str]) -> str:
         pool = [*self.written, *self.written, *STD, "conv", "around(conv(3, width))", "skip", "plain", "compose.maybe(depthwise(3))"]
         some = list(dict.fromkeys(self.pick(pool) for _ in range(self.rng.randint(1, 3))))
         per = self.pick(("", " per branch", " per cell"))
         texts = [self.candidate(c, per) for c in some]
+        if self.chance(0.1):
+            a, b = self.pick(("plain", "skip")), self.pick(("blocks.residual", "conv(3)"))
+            return f"cell = if {self.pick(('fine.width == 8', 'base > 2'))} then {a} else {b}"
+        if self.chance(0.15):
+            k = self.slip("{1, 3}", ("{1, 2}",))
+            return f"cell = conv(size) -> {self.pick(('bn', 'relu', 'plain'))}\n    size in {k}{per}"
         if len(texts) == 1:
             return f"cell = {texts[0]}"
         labels = [c.split("(")[0].split(".")[-1] for c in some]
@@ -383,8 +393,9 @@ class Writer:
             forms = (f"count([{a}, {b}, false]) <= 1", f"any([{a}, true])", f"all([not ({a}) or {b} or true])")
             rows += [f"  require {self.pick(forms)}"]
         rows += ["  require macs <= 1G and parameters >= 1"] if self.chance(0.3) else []
-        if self.numbers and self.chance(0.2):
-            pass
+        if self.numbers and self.chance(0.3):
+            weights = ", ".join(f"{k}: {self.pick(('1', '1/2', '3'))}" for k in (0, 1, 2, 3))
+            rows += [f"  prior {self.pick(self.numbers)} // 4 {{{weights}}}"]
         return rows
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -15,6 +16,7 @@ from hrdsl.compiler.module import extract, over_store, supernet
 from hrdsl.compiler.plan import Planner
 from hrdsl.compiler.source import python_source
 from hrdsl.compiler.store import Store
+from hrdsl.runtime.export import FORMATS, export
 
 torch.set_num_threads(1)
 
@@ -75,3 +77,13 @@ def test_several_heads_give_a_dictionary() -> None:
     space = compiled(next(p for p in CONSTRUCTS if p.stem == "heads"))
     found = extract(space.graph, None, space.decisions.largest()).eval()(image(space))
     assert {name: tuple(t.shape) for name, t in found.items()} == {"labels": (2, 3, 8, 8), "edges": (2, 1, 8, 8)}
+
+
+def test_several_heads_are_exported(tmp_path: Path) -> None:
+    space = compiled(next(p for p in CONSTRUCTS if p.stem == "heads"))
+    own = extract(space.graph, None, space.decisions.largest()).eval()
+    for target in ("python", "onnx"):
+        checked = export(own, (2, 8, 8), "heads", target, tmp_path / f"heads{FORMATS[target]}")
+        assert checked["largest_difference"] < 1e-5
+    session = onnxruntime.InferenceSession(str(tmp_path / "heads.onnx"), providers=["CPUExecutionProvider"])
+    assert [o.name for o in session.get_outputs()] == ["labels", "edges"]

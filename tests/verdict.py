@@ -33,6 +33,10 @@ def verdict(text: str, seed: int = 0) -> str:
         space = compile_module(module)
     except ArchError as fault:
         return refused(module, fault.found, Random(seed))
+    try:
+        space.decisions.check()
+    except ArchError as fault:
+        return fault.found[0].code
     accepted(space, np.random.default_rng(seed))
     return "valid"
 
@@ -42,8 +46,6 @@ def verdict(text: str, seed: int = 0) -> str:
 
 def accepted(space: Compiled, rng: np.random.Generator) -> None:
     decisions = space.decisions
-    if decisions.check():
-        return
     drawn = [*decisions.sample(rng, DRAWN).tolist(), decisions.largest(), decisions.smallest()]
     store = Store(space.graph, 0)
     for k, genes in enumerate(drawn):
@@ -119,8 +121,6 @@ def refused(module: Module, found: tuple[Diagnostic, ...], rng: Random) -> str:
 
 def counterexample(fault: Diagnostic) -> dict[str, str]:
     """`when a = 1, b = [2, 3]` as a dictionary."""
-    shown = " ".join((fault.title, fault.here.text))
-    if " when " not in shown:
-        return {}
-    pairs: list[Any] = re.split(r", (?=[\w.\[\]]+ = )", shown.partition(" when ")[2])
+    shown = max(fault.title.partition(" when ")[2], fault.here.text.partition(" when ")[2])
+    pairs: list[Any] = re.split(r", (?=[\w.\[\]]+ = )", shown) if shown else []
     return dict(pair.split(" = ") for pair in pairs)
