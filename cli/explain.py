@@ -1,15 +1,17 @@
-"""`hrdsl explain`: what a diagnostic, a module, a cell, an operator or a setting is."""
+"""`hrdsl explain`: what a diagnostic, a construct, a function, a module, a cell, an operator or a setting is."""
 
 from argparse import Namespace
 from collections.abc import Iterator
 from textwrap import fill, indent
 from typing import TYPE_CHECKING, Any
 
+from ..compiler.functions import FUNCTIONS
 from ..compiler.ops import operators
 from ..dsl.errors import near
 from ..dsl.settings import OPTIONS, Option
 from .codes import CODES
 from .common import UsageError, add_json, show, table
+from .constructs import CONSTRUCTS, FUNCTION_SECTION, USES, Construct, Use
 from .forms import setting
 from .library import WIDTH, Answer, find, modules
 
@@ -20,8 +22,8 @@ if TYPE_CHECKING:
 def declare(verbs: "Verbs") -> None:
     parser = verbs.add_parser("explain")
     help = (
-        "a code (E306), a module or a cell (std.blocks, std.blocks.residual, FILE.arch:cell), an operator (conv), "
-        "a setting (train.steps); default: list all"
+        "a code (E306), a word of the language (stage, per), a function (subsets), a module or a cell (std.blocks, "
+        "std.blocks.residual, FILE.arch:cell), an operator (conv), a setting (train.steps); default: list all"
     )
     parser.add_argument("topic", metavar="CODE|NAME", nargs="?", help=help)
     add_json(parser)
@@ -37,7 +39,7 @@ def explain(topic: str) -> list[Answer]:
     """All that goes by this name."""
     if topic.upper() in CODES:
         return [_code(topic.upper())]
-    found = [*find(topic), *_settings(topic)]
+    found = [*_constructs(topic), *_functions(topic), *find(topic), *_settings(topic)]
     if not found:
         raise UsageError(f"explain: nothing is named `{topic}`: {near(topic, names(topic))}; `hrdsl explain` lists all")
     return found
@@ -49,7 +51,8 @@ def names(topic: str = "") -> list[str]:
     cells = [f"{name}.{cell}" for name, module in known.items() for cell in module.cells]
     short = [name.rsplit(".", 1)[-1] for name in cells]
     options = [f"{block}.{name}" for block, table in OPTIONS.items() for name in table]
-    return [*CODES, *known, *cells, *short, *operators(), *OPTIONS, *options]
+    words = [word for name, construct in CONSTRUCTS.items() for word in (name, *construct.also)]
+    return [*CODES, *words, *FUNCTIONS, *known, *cells, *short, *operators(), *OPTIONS, *options]
 
 
 # codes -------------------------------------------------------------------------------------------------------------
@@ -58,7 +61,7 @@ def names(topic: str = "") -> list[str]:
 def _code(name: str) -> Answer:
     code = CODES[name]
     kind = "warning" if name[0] == "W" else "error"
-    where = {"file": "", "items": "", "head": ", in a space"}.get(code.place, f", in a {code.place}")
+    where = _where(code.place)
     parts = [
         f"{kind} {name}: {code.title}",
         fill(code.meaning, WIDTH),
@@ -69,14 +72,53 @@ def _code(name: str) -> Answer:
     return {"kind": kind, "name": name, **plain, "text": "\n\n".join(parts)}
 
 
+def _where(place: str) -> str:
+    return {"file": "", "cells": "", "items": "", "head": ", in a space"}.get(place, f", in a {place}")
+
+
+# constructs and functions ------------------------------------------------------------------------------------------
+
+
+def _constructs(topic: str) -> Iterator[Answer]:
+    """The constructs of this name; `_settings` shows those that are blocks of settings."""
+    for name, construct in CONSTRUCTS.items():
+        if topic in (name, *construct.also) and name not in OPTIONS:
+            yield _construct(name)
+
+
+def _construct(name: str) -> Answer:
+    construct = CONSTRUCTS[name]
+    return {**_page("construct", name, construct.title, construct, construct.section), "also": list(construct.also)}
+
+
+def _functions(topic: str) -> Iterator[Answer]:
+    if topic in FUNCTIONS:
+        function = FUNCTIONS[topic]
+        yield _page("function", topic, function.summary, USES[topic], FUNCTION_SECTION, function.calls)
+
+
+def _page(kind: str, name: str, title: str, page: Construct | Use, section: int, calls: tuple[str, ...] = ()) -> Answer:
+    parts = [
+        f"{kind} {name}: {title}",
+        *(["  " + ", ".join(calls)] if calls else []),
+        fill(page.meaning, WIDTH, break_on_hyphens=False),
+        f"example{_where(page.place)}:\n\n{indent(page.example, '    ')}",
+        f"more: SPEC.md, section {section}",
+    ]
+    plain = {"title": title, "meaning": page.meaning, "usage": page.example, "section": section}
+    called = {"calls": list(calls)} if calls else {}
+    return {"kind": kind, "name": name, **called, **plain, "text": "\n\n".join(parts)}
+
+
 # settings ----------------------------------------------------------------------------------------------------------
 
 
 def _settings(topic: str) -> Iterator[Answer]:
     for block, options in OPTIONS.items():
         if topic == block:
-            text = f"the settings of a `{block}` block\n\n" + "\n".join(_option_table(options))
-            yield {"kind": "block", "name": block, "settings": list(options), "text": text}
+            page = _construct(block)
+            text = f"{page['text']}\n\nits settings\n\n" + "\n".join(_option_table(options))
+            yield {**page, "kind": "block", "settings": list(options), "text": text}
         for name, option in options.items():
             if topic in (name, f"{block}.{name}"):
                 yield _setting(f"{block}.{name}", option)
@@ -111,16 +153,27 @@ def _takes(option: Option) -> str:
 
 
 def _topics() -> list[Answer]:
+    constructs = table([[name, construct.title] for name, construct in CONSTRUCTS.items()])
+    functions = table([[", ".join(f.calls), f.summary] for f in FUNCTIONS.values()])
     codes = table([[name, code.title] for name, code in CODES.items()])
     cells = table([[name, ", ".join(module.cells)] for name, module in modules().items()])
     ops = fill(", ".join(sorted(operators())), WIDTH, initial_indent="  ", subsequent_indent="  ")
     options = table([[block, ", ".join(known)] for block, known in OPTIONS.items()])
     listed = {
+        "constructs": list(CONSTRUCTS),
+        "functions": list(FUNCTIONS),
         "codes": list(CODES),
         "modules": list(modules()),
         "operators": sorted(operators()),
         "settings": list(OPTIONS),
     }
-    parts = (("codes", codes), ("library", cells), ("operators", [ops]), ("settings", options))
+    parts = (
+        ("language", constructs),
+        ("functions", functions),
+        ("library", cells),
+        ("operators", [ops]),
+        ("settings", options),
+        ("codes", codes),
+    )
     text = "\n\n".join("\n".join((head, *lines)) for head, lines in parts)
     return [{"kind": "topics", "name": "", **listed, "text": text}]

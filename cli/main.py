@@ -12,7 +12,7 @@ from .common import Parser, UsageError, faults, print_json, print_line
 VERBS = {
     "check": "find the faults of .arch files",
     "fmt": "bring .arch files to their one canonical form",
-    "explain": "what a diagnostic, a cell, an operator or a setting means",
+    "explain": "what a message, a word of the language, a cell or a setting means",
     "count": "how many architectures a space holds",
     "sample": "draw architectures uniformly",
     "cost": "parameters, MACs and activation memory of a space",

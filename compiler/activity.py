@@ -26,9 +26,17 @@ class Activity:
     closing: dict[int, int] = field(default_factory=dict)
 
 
+_LATEST: list[tuple[Graph, tuple[Activity, ...]]] = []
+"""The graph that was asked about last: its check and its count ask about the same one."""
+
+
 def activity(graph: Graph) -> tuple[Activity, ...]:
     """The activity of each decision. Inactive ones are absent from an architecture (gene 0): one genome for each network."""
-    return _Activities(unshared(graph)).all()
+    known = next((found for one, found in _LATEST if one is graph), None)
+    if known is None:
+        known = _Activities(unshared(graph)).all()
+        _LATEST[:] = [(graph, known)]
+    return known
 
 
 class _Activities:
@@ -37,6 +45,7 @@ class _Activities:
         self.live = liveness(graph)
         self.switches: dict[int, list[int]] = {d.index: [] for d in graph.decisions}
         self.closing: dict[int, dict[int, int]] = {}
+        self.matters: dict[int, dict[Apply, Value]] = {d.index: {} for d in graph.decisions}
         for i, node in enumerate(graph.nodes):
             if isinstance(node.op, Switch):
                 for d in deps(node.op.select):
@@ -65,7 +74,7 @@ class _Activities:
                 continue
             for value in node.op.settings().values():
                 for d in deps(value):
-                    found[d.index].append(both(condition, _matters(value, d)))
+                    found[d.index].append(both(condition, _matters(value, d, self.matters[d.index])))
         return {index: either(*conditions) for index, conditions in found.items()}
 
     def _asked(self, decision: Decision) -> Iterator[Value]:
@@ -74,7 +83,8 @@ class _Activities:
             op = self.graph.nodes[i].op
             assert isinstance(op, Switch)
             if len(set(self._options(i))) > 1:
-                yield both(self.live.demand[i], _matters(op.select, decision))
+                matters = _matters(op.select, decision, self.matters[decision.index])
+                yield both(self.live.demand[i], matters)
 
     def _options(self, i: int) -> list[Value]:
         """For each input of a switch, when it is there."""
@@ -172,10 +182,29 @@ def _meet(dominators: list[int], a: int, b: int) -> int:
     return a
 
 
-def _matters(value: Value, decision: Decision) -> Value:
-    """Where, over the other decisions, a value changes with this one."""
-    if not isinstance(value, Table):
-        return True
+def _matters(value: Value, decision: Decision, known: dict[Apply, Value]) -> Value:
+    """Where a value changes with a decision; of one that no table holds, where the parts that are looked at do."""
+    if decision not in deps(value):
+        return False
+    if isinstance(value, Table):
+        return _changes(value, decision)
+    if value not in known:
+        known[value] = either(*_parts_matter(value, decision, known))
+    return known[value]
+
+
+def _parts_matter(value: Apply, decision: Decision, known: dict[Apply, Value]) -> Iterator[Value]:
+    if value.function != "select":
+        yield from (_matters(a, decision, known) for a in value.args)
+        return
+    index, *options = value.args
+    yield _matters(index, decision, known)
+    for k, option in enumerate(options):
+        yield both(_matters(option, decision, known), apply("==", index, k))
+
+
+def _changes(value: Table, decision: Decision) -> Value:
+    """Where, over the other decisions, a table changes with this one."""
     place = value.deps.index(decision)
     rest = (*value.deps[:place], *value.deps[place + 1 :])
     inner = prod(len(d) for d in value.deps[place + 1 :])

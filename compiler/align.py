@@ -268,4 +268,4 @@ def may_hand_on(graph: Graph, node: Node) -> bool:
 
 def traits(node: Node) -> tuple[Value, ...]:
     """What a node computes, apart from where it reads: settings and sizes."""
-    return (*node.op.settings().values(), node.shape.width, *node.shape.extent, node.shape.stride)
+    return (*node.op.settings().values(), node.shape.width, *node.shape.extent, node.shape.stride, node.shape.copies)

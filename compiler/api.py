@@ -16,6 +16,7 @@ from .graph import Graph
 from .ops import operators
 from .passes import PASSES
 from .recover import all_faults
+from .sym import forget
 
 if TYPE_CHECKING:
     from .cost import Costs
@@ -76,6 +77,7 @@ def compile_module(module: Module, space: str | None = None, settings: Mapping[s
 def compile_model(model: Model, space: str | None = None, settings: Mapping[str, Any] | None = None) -> Compiled:
     """The same for a model that is already built."""
     chosen = pick_space(model, space)
+    forget()
     try:
         graph, warnings = elaborate(model, chosen, operators(), settings)
     except ArchError as first:

@@ -55,9 +55,9 @@ def bounded(value: Any, span: Span) -> Any:
 
 def affordable(op: Operator, x: tuple[Shape, ...], y: Shape, weights: Iterable[Weight], span: Span) -> None:
     """Raise ArchError where a node is too large to be counted."""
-    sized: list[tuple[str, int, tuple[Value, ...]]] = [("a tensor", NUMBERS, (y.width, *y.extent))]
+    sized: list[tuple[str, int, tuple[Value, ...]]] = [("a tensor", NUMBERS, (y.width, *y.extent, y.copies))]
     sized += [("a parameter", NUMBERS, tuple(a.limit for a in w.axes)) for w in weights]
-    sized += [("an operator", MACS, factors) for factors in op.macs(x, y)]
+    sized += [("an operator", MACS, factors) for factors in op.work(x, y)]
     for what, most, factors in sized:
         count = prod(max(1, largest(f)) for f in factors)
         if count > most:

@@ -1,6 +1,7 @@
 """Flows to nodes: what a cell, an operator, alternatives or a repetition makes of a flow. Shapes are inferred and checked."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import ChainMap
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
@@ -16,8 +17,8 @@ from .kinds import is_number
 from .operator import Operator, signature
 from .scope import Decisions, Path, Scope, misspelt
 from .shape import Shape
-from .sym import Decision, Value, apply, both, deps, either, implied, is_sym, variable
-from .values import Alternatives, Cell, Flow, Operation, Pipeline, Repeat, is_callable, kind_of
+from .sym import Apply, Decision, Table, Value, apply, both, deps, either, implied, is_sym
+from .values import UNABLE, Alternatives, Cell, Flow, Named, Operation, Pipeline, Repeat, is_callable, kind_of
 
 MOST_NODES = 15_000
 """A space expands to at most this many nodes."""
@@ -25,6 +26,13 @@ MOST_TIMES = 1_000
 """A cell follows itself at most this often."""
 DEEPEST = 40
 """Cells nest at most this deep."""
+SETTINGS: Mapping[str, tuple[str, tuple[type, ...]]] = {
+    "whole": ("a whole number", (int, Fraction, Table, Apply)),
+    "number": ("a number", (int, Fraction)),
+    "flag": ("`true` or `false`", (bool,)),
+    "text": ("a text", (str,)),
+}
+"""What a setting of an operator is, in words and in types."""
 
 
 class UseSite:
@@ -83,7 +91,7 @@ class Builder:
         self.operators = operators
         self.nodes: list[Node] = []
         self.names: dict[Path, int] = {}
-        self.cells_at: dict[Path, int] = {}
+        self.cells_at: MutableMapping[Path, int] = {}
         """How many cells of a name stand in a place; a choice at the end of one makes a node of the same name."""
         self.condition: Value = True
         self.lane = ""
@@ -120,6 +128,8 @@ class Builder:
                     return self.cell(value, x, base, use, span)
                 case Alternatives():
                     return self.alternatives(value, x, base, use, span)
+                case Named():
+                    return self.flow(value.value, x, (*base, value.label), use, span)
                 case Repeat():
                     return self.repeat(value, x, base, use, span)
                 case Pipeline():
@@ -175,14 +185,22 @@ class Builder:
     ) -> Any:
         """What each alternative makes of a flow; `none` is what a literal `none` stands for."""
         outer, results = self.condition, []
+        before, counted = self.cells_at, []
         try:
             for k, option in enumerate(value.options):
                 self.condition = both(outer, apply("==", value.select, k))
-                made = self.flow(option, x, base, use, span) if self.condition is not False else None
+                self.cells_at = ChainMap({}, before)  # an alternative is numbered as if it stood alone
+                counted.append(self.cells_at.maps[0])
+                reached = self.condition is not False and option is not UNABLE
+                made = self.flow(option, x, base, use, span) if reached else None
                 results.append(none if option is None else made)
         finally:
-            self.condition = outer
-        return self.choose(value.select, results, (*base, "choice"), span)
+            self.condition, self.cells_at = outer, before
+        for path, count in (item for counts in counted for item in counts.items()):
+            before[path] = max(before.get(path, 0), count)
+        able = next((r for r, o in zip(results, value.options, strict=True) if o is not UNABLE), None)
+        results = [able if o is UNABLE else r for r, o in zip(results, value.options, strict=True)]
+        return self.choose(value.select, results, (*base, "choice"), span, keep=UNABLE in value.options)
 
     def cell(self, cell: Cell, x: Any, base: Path, use: Scope, span: Span) -> Any:
         """The result of a cell's body for the flow (or the flows) `x`."""
@@ -274,7 +292,8 @@ class Builder:
         present = [f.shape.present for f in given]
         shapes = tuple(f.shape for f in given)
         some = apply_or(present) if many else both(*present)
-        places = {name: place_of(op.settings()[name], place) for name, place in operation.places.items()}
+        settings = op.settings()
+        places = {name: place_of(settings[name], place) for name, place in operation.places.items()}
         site = self.site(span, both(self.condition, some) if not many else self.condition, places)
         shape = op.shape(site, *shapes).where(some)
         return self.add(self.unique((*base, op.name)), op, tuple(f.node for f in given), shape, span, given)
@@ -297,25 +316,20 @@ class Builder:
     def setting(label: str, name: str, kind: str, value: Any, span: Span) -> Any:
         if kind != "whole" and deps(value):
             raise ArchError(errors.not_static(f"`{name}` of `{label}`", span, deps(value)[0].path))
-        good = {
-            "whole": is_sym(value) or (isinstance(value, int | Fraction) and not isinstance(value, bool)),
-            "number": isinstance(value, int | Fraction) and not isinstance(value, bool),
-            "flag": isinstance(value, bool),
-            "text": isinstance(value, str),
-        }[kind]
-        if not good:
-            words = {"whole": "a whole number", "number": "a number", "flag": "`true` or `false`", "text": "a text"}[
-                kind
-            ]
+        words, types = SETTINGS[kind]
+        if type(value) not in types:
             raise ArchError(errors.wrong_kind(f"{kind_of(value)} for `{name}` of `{label}`", words, span))
         return value
 
-    def choose(self, select: Value, options: Sequence[Any], base: Path, span: Span) -> Any:
-        """A switch between flows (None: `none`), or between lists of one length; no node where nothing is left to choose."""
+    def choose(self, select: Value, options: Sequence[Any], base: Path, span: Span, keep: bool = False) -> Any:
+        """A switch between flows (None: `none`), or between lists of one length.
+
+        No node where nothing is left to choose, unless `keep`: a decision that a constraint closes is still made.
+        """
         lists = [o for o in options if isinstance(o, tuple)]
         if lists and all(o is None or (isinstance(o, tuple) and len(o) == len(lists[0])) for o in options):
             columns = zip(*(o if o is not None else (None,) * len(lists[0]) for o in options), strict=True)
-            return tuple(self.choose(select, column, (*base, k), span) for k, column in enumerate(columns, start=1))
+            return tuple(self.choose(select, c, (*base, k), span, keep) for k, c in enumerate(columns, start=1))
         flows = [o for o in options if isinstance(o, Flow)]
         if not flows or not is_sym(select):
             return options[select] if not is_sym(select) else None
@@ -326,7 +340,7 @@ class Builder:
         if len(forms) > 1:
             raise ArchError(errors.wrong_form("in", " and ".join(sorted(forms)), "alternatives of one form", span))
         shape = self.chosen_shape(select, options, flows)
-        if len({f.node for f in flows}) == 1 and len(flows) == len(options):
+        if len({f.node for f in flows}) == 1 and len(flows) == len(options) and not keep:
             return flows[0]
         inputs = tuple(o.node if isinstance(o, Flow) else None for o in options)
         return self.add(self.unique(base), Switch(select), inputs, shape, span, tuple(flows))
@@ -343,7 +357,8 @@ class Builder:
         channels = axes[0] if all(a == axes[0] for a in axes) else Chosen(select, tuple(axes))
         extent = tuple(pick([s.extent[k] for s in shapes]) for k in range(len(first.extent)))
         present = pick([s.present if isinstance(o, Flow) else False for s, o in zip(shapes, options, strict=True)])
-        return Shape(first.form, channels, extent, pick([s.stride for s in shapes]), present)
+        stride, copies = pick([s.stride for s in shapes]), pick([s.copies for s in shapes])
+        return Shape(first.form, channels, extent, stride, present, copies)
 
     def unique(self, path: Path) -> Path:
         """`path`, numbered if it is taken."""
@@ -368,7 +383,7 @@ class Builder:
         return Flow(len(self.nodes) - 1, shape, given[0].lane if given else self.lane, span)
 
 
-def numbered(path: Path, taken: dict[Path, int]) -> Path:
+def numbered(path: Path, taken: MutableMapping[Path, int]) -> Path:
     """`path`, the second time with a 2 behind its last part, and so on."""
     count = taken[path] = taken.get(path, 0) + 1
     if count == 1 or not path:
@@ -381,7 +396,8 @@ def place_of(value: Any, given: Span) -> Span:
     """Where a setting's value was written: the domain, if it is the value of one decision."""
     made = deps(value)
     numbers = len(made) == 1 and all(is_number(v) for v in made[0].values)
-    return made[0].span if numbers and value == variable(made[0]) else given
+    same = isinstance(value, Table) and numbers and value.values == made[0].values
+    return made[0].span if same else given
 
 
 def used_here(fault: Diagnostic, cell: Cell, span: Span) -> Diagnostic:

@@ -256,7 +256,7 @@ def _parts(alignment: Alignment, one: Node, other: Node) -> Iterator[tuple[str, 
 def _traits(node: Node) -> dict[str, Value]:
     """What a node computes, by name; sizes stand under other names than settings."""
     shape = node.shape
-    sizes = {"channels": shape.width, **{f"extent[{k}]": e for k, e in enumerate(shape.extent)}}
+    sizes = {"channels": shape.width, **{f"extent[{k}]": e for k, e in enumerate(shape.extent)}, "copies": shape.copies}
     return {"form": shape.form, **sizes, **node.op.settings()}
 
 

@@ -125,7 +125,7 @@ def figures(graph: Graph, genes: Sequence[int]) -> dict[str, int]:
     for node in computed(graph, genes):
         shapes = tuple(graph.nodes[i].shape for i in node.inputs if i is not None)
         parameters += sum(prod(at(a.size, genes) for a in w.axes) for w in node.weights)
-        macs += sum(prod(at(f, genes) for f in factors) for factors in node.op.macs(shapes, node.shape))
+        macs += sum(prod(at(f, genes) for f in factors) for factors in node.op.work(shapes, node.shape))
     return {"parameters": parameters, "macs": macs}
 
 

@@ -41,7 +41,7 @@ def terms(graph: Graph) -> list[Term]:
         if condition is False:
             continue
         out += [Term(0, condition, tuple(a.size for a in w.axes)) for w in node.weights]
-        out += [Term(1, condition, factors) for factors in node.op.macs(shapes(graph, node), node.shape)]
+        out += [Term(1, condition, factors) for factors in node.op.work(shapes(graph, node), node.shape)]
     return out
 
 

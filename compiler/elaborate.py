@@ -19,7 +19,7 @@ from .routes import run_routes
 from .scope import Entry, Path, Scope, said
 from .shape import Shape, text
 from .sym import Value, aggregate, apply, both, deps, implied, is_sym, is_truth
-from .values import Alternatives, Cell, Flow, Pipeline, Place, is_callable, kind_of
+from .values import Alternatives, Cell, Flow, Named, Pipeline, Place, is_callable, kind_of
 
 
 def elaborate(
@@ -311,6 +311,8 @@ class Elaborator(Builder):
             return Cell(value.block, value.module, {"to": target, **value.arguments})
         if isinstance(value, Alternatives):
             return Alternatives(value.select, tuple(self.bound(o, target) for o in value.options), value.labels)
+        if isinstance(value, Named):
+            return Named(value.label, self.bound(value.value, target))
         if isinstance(value, Pipeline):
             (first, span), *rest = value.links
             return Pipeline(((self.bound(first, target), span), *rest))
@@ -335,7 +337,9 @@ class Elaborator(Builder):
         if value is not None and not is_callable(value):
             raise ArchError(errors.wrong_kind(kind_of(value), "a cell", span))
         out = self.require_flow(self.flow(value, x, base, scope, span), span)
-        self.site(span, True).check(out.shape.present, lambda example: ArchError(errors.no_flow(span, example)))
+        site, whole = self.site(span, True), apply("==", out.shape.copies, 1)
+        site.check(out.shape.present, lambda example: ArchError(errors.no_flow(span, example)))
+        site.check(whole, lambda example: ArchError(errors.windowed_output(text(out.shape.copies), span, example)))
         return out
 
     def lane_of(self, name: str) -> Lane:

@@ -51,6 +51,7 @@ from .values import (
     Alternatives,
     Cell,
     Flow,
+    Named,
     Namespace,
     Operation,
     Pipeline,
@@ -100,7 +101,7 @@ class Evaluator:
         if name in FUNCTIONS:
             return FUNCTIONS[name]
         if name in COSTS:
-            return Metric(name, COSTS[name])
+            return self._cost(name, span)
         known = {*use.names(), *module.cells, *module.uses, *self.operators, *FUNCTIONS}
         raise ArchError(errors.unknown_name(name, "name", span, known))
 
@@ -136,6 +137,13 @@ class Evaluator:
             path = path_text((*scope.path, name))
             shown = ", ".join(f"`{label}`" for label in labels[:12]) + (", ..." if len(labels) > 12 else "")
             raise ArchError(errors.outside_domain(path, label_of(value), entry.value.span, declared.domain.span, shown))
+
+    def _cost(self, name: str, span: Span) -> Metric:
+        """A cost of the whole network: known to constraints only."""
+        if not self.judging:
+            help = "only `require` and goals name costs, which are of the whole network"
+            raise ArchError(errors.wrong_kind("a cost", "what one part of the network knows", span, help))
+        return Metric(name, COSTS[name])
 
     def declares(self, name: str, use: Scope) -> bool:
         """Whether a name is declared in `use` or outwards; nothing is evaluated."""
@@ -367,7 +375,7 @@ class Evaluator:
         first, *rest = expr.links
         value = self.value(first, use, base)
         if is_callable(value):
-            links = [(value, first.span), *((self.link(link, use, base), link.span) for link in rest)]
+            links = [(self.named(first, value, use), first.span), *((self.link(li, use, base), li.span) for li in rest)]
             return Pipeline(tuple(links))
         for link in rest:
             value = self.builder.flow(self.link(link, use, base), value, base, use, link.span)
@@ -377,6 +385,14 @@ class Evaluator:
         value = self.value(link, use, base)
         if value is not None and not is_callable(value):
             raise ArchError(errors.wrong_kind(kind_of(value), "a cell or an operator", link.span))
+        return self.named(link, value, use)
+
+    def named(self, link: Expr, value: Any, use: Scope) -> Any:
+        """A link of a chain that may stand for one cell or another: its path is that of the name, whichever it is."""
+        if isinstance(link, If) and value is not None:
+            return Named("if", value)
+        if isinstance(link, Name) and value is not None and self.declares(link.text, use):
+            return Named(link.text, value)
         return value
 
 

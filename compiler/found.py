@@ -69,6 +69,8 @@ class _Writer:
         for choice in compiled.graph.sites:
             self.by_span.setdefault(choice.span, []).append(choice)
         self.extra: dict[Place, str] = {}
+        self.filled: set[int] = set()
+        """Decisions that were written together with the cell that they belong to."""
 
     def text(self) -> str:
         """The edited source, not yet formatted."""
@@ -79,6 +81,7 @@ class _Writer:
             if span in inner:
                 continue
             self._site(self.varies[span], choices, edits, lines)
+        lines |= self._finer(inner)
         edits += [(r.span.start, r.span.stop, "") for r in self._searches()]
         edits += self._idle()
         edits += self._inserted(lines)
@@ -133,10 +136,19 @@ class _Writer:
     def _filled(self, node: Syntax, owner: Place) -> str:
         edits: list[Edit] = []
         for vary in _walk(node, Vary, outermost=True):
-            mine = [c for c in self.by_span.get(vary.span, ()) if c.owner[: len(owner)] == owner]
-            if mine:
-                edits.append((vary.span.start, vary.span.stop, f"{vary.target} = {self._chosen(mine[0])}"))
+            near = [c for c in self.by_span.get(vary.span, ()) if _related(c.owner[:-1], owner)]
+            mine = [c for c in near if self._active(c)] or near[:1]
+            texts = {self._chosen(c) for c in mine}
+            if len(texts) == 1:
+                self.filled |= {c.decision.index for c in mine}
+                edits.append((vary.span.start, vary.span.stop, f"{vary.target} = {texts.pop()}"))
         return _edited(node.span.text, node.span.start, edits)
+
+    def _finer(self, inner: set[Span]) -> dict[Place, str]:
+        """Arguments that differ within the place of the cell that they are given to."""
+        choices = [c for span in inner for c in self.by_span.get(span, ())]
+        left = [c for c in choices if self._active(c) and c.decision.index not in self.filled]
+        return {(*c.owner, c.name): self._chosen(c) for c in left}
 
     def _inserted(self, lines: Mapping[Place, str]) -> Iterator[Edit]:
         """Dotted lines at the end of their stage, or of the space."""
@@ -178,6 +190,11 @@ def _nested(block: Syntax) -> Iterator[Vary]:
     """`in` among the arguments of a member of another `in`: written together with it."""
     for outer in _walk(block, Vary):
         yield from _walk(outer.domain, Vary)
+
+
+def _related(one: Place, other: Place) -> bool:
+    """Whether one place holds the other."""
+    return all(a == b for a, b in zip(one, other, strict=False))
 
 
 def _inside(inner: Span, outer: Span) -> bool:

@@ -136,9 +136,9 @@ class _Builder:
             case "hrdsl.size":
                 shape = self.note(self.calls.call_function(getattr, (args[0], "shape")))
                 return self.note(self.calls.call_function(python.getitem, (shape, slice(2, None, None))))
-            case "hrdsl.batch":
+            case "hrdsl.length":
                 shape = self.note(self.calls.call_function(getattr, (args[0], "shape")))
-                return self.note(self.calls.call_function(python.getitem, (shape, 0)))
+                return self.note(self.calls.call_function(python.getitem, (shape, args[1])))
             case "hrdsl.repeat":
                 return self.note(self.calls.call_method("expand", (*args, -1, -1)))
         return self.note(self.calls.call_function(function(path), args, kwargs), path)

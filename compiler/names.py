@@ -6,7 +6,9 @@ is reported here is certain. Imports `dsl`, the operators and the functions.
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
+from fractions import Fraction
 from functools import cache
+from typing import Any
 
 from ..dsl import errors
 from ..dsl.diagnostic import MOST, Diagnostic, Span
@@ -29,21 +31,27 @@ from .operator import Operator, signature
 Operators = Mapping[str, type[Operator]]
 PLACES = ("stride", "index", "halvings", "layer", "branch", "down")
 """Values that every branch has."""
+_PLAIN = (Span, Fraction, int, str, str | None, str | bool | None, tuple[str, ...], tuple[str | int, ...])
+"""The types of fields that hold no syntax."""
 
 
-def parts(node: Syntax) -> Iterator[Syntax]:
+def parts(node: Syntax) -> list[Syntax]:
     """The syntax directly within another."""
-    for name in _fields(type(node)):
+    out: list[Syntax] = []
+    kind: Any = type(node)
+    for name in _fields(kind):
         value = getattr(node, name)
-        for part in value if isinstance(value, tuple) else (value,):
-            if isinstance(part, Syntax):
-                yield part
+        if isinstance(value, tuple):
+            out += value
+        elif value is not None:
+            out.append(value)
+    return out
 
 
 @cache
-def _fields(kind: type[Syntax]) -> tuple[str, ...]:
-    """The fields that may hold syntax."""
-    return tuple(f.name for f in fields(kind) if f.name not in ("span", "head", "docs", "text"))
+def _fields(kind: Any) -> tuple[str, ...]:
+    """The fields that hold syntax, or tuples of it."""
+    return tuple(f.name for f in fields(kind) if f.type not in _PLAIN)
 
 
 def inside(node: Syntax) -> Iterator[Syntax]:
@@ -55,14 +63,20 @@ def inside(node: Syntax) -> Iterator[Syntax]:
         todo += parts(node)
 
 
+def blocks_of(block: Block) -> Iterator[Block]:
+    """A block and all blocks within it."""
+    yield block
+    for line in block.lines:
+        if isinstance(line, Block):
+            yield from blocks_of(line)
+
+
 def declared(block: Block) -> set[str]:
     """The names that a block and the blocks within it declare, overrides included."""
     out: set[str] = set()
-    for node in inside(block):
-        if isinstance(node, Block):
-            out |= {node.name or "", *(p.name for p in node.parameters or ())}
-            targets = [line.target.parts[-1] for line in node.lines if isinstance(line, Fix | Vary)]
-            out |= {str(t) for t in targets}
+    for inner in blocks_of(block):
+        out |= {inner.name or "", *(p.name for p in inner.parameters or ())}
+        out |= {str(line.target.parts[-1]) for line in inner.lines if isinstance(line, Fix | Vary)}
     return out
 
 

@@ -104,8 +104,12 @@ class Operator:
         return ()
 
     def macs(self, x: tuple[Shape, ...], y: Shape) -> tuple[tuple[Value, ...], ...]:
-        """Multiply-accumulates of one sample, as a sum of products."""
+        """Multiply-accumulates of one sample, or of one window of it, as a sum of products."""
         return ()
+
+    def work(self, x: tuple[Shape, ...], y: Shape) -> tuple[tuple[Value, ...], ...]:
+        """Multiply-accumulates of one sample with all its windows."""
+        return tuple((*factors, y.copies) for factors in self.macs(x, y))
 
     def lower(self, ask: Ask, x: tuple[Shape, ...], y: Shape) -> tuple[Step, ...]:
         """The torch calls for one architecture; `ask` gives the value of anything symbolic."""

@@ -320,9 +320,9 @@ def size(x: Tensor) -> torch.Size:
     return x.shape[2:]
 
 
-def batch(x: Tensor) -> int:
-    """How many samples."""
-    return x.shape[0]
+def length(x: Tensor, axis: int) -> int:
+    """The length of an axis; that of axis 0 is the number of samples, or of their windows."""
+    return x.shape[axis]
 
 
 def repeat(w: Tensor, n: int) -> Tensor:
@@ -330,7 +330,7 @@ def repeat(w: Tensor, n: int) -> Tensor:
     return w.expand(n, -1, -1)
 
 
-PSEUDO: dict[str, Callable[..., Any]] = {"hrdsl.size": size, "hrdsl.batch": batch, "hrdsl.repeat": repeat}
+PSEUDO: dict[str, Callable[..., Any]] = {"hrdsl.size": size, "hrdsl.length": length, "hrdsl.repeat": repeat}
 
 
 @cache

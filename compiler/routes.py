@@ -18,7 +18,7 @@ from .graph import Node, Shared, Switch
 from .operator import signature
 from .scope import Scope
 from .sym import Value, apply, both, either, is_sym, is_truth, negate
-from .values import Alternatives, Cell, Flow, Operation, Pipeline, kind_of
+from .values import UNABLE, Alternatives, Cell, Flow, Named, Operation, Pipeline, kind_of
 
 if TYPE_CHECKING:
     from .elaborate import Elaborator
@@ -326,6 +326,9 @@ def strided(value: Any, stride: int) -> tuple[Any, Value]:
     match value:
         case Alternatives():
             return _alternatives(value, stride)
+        case Named():
+            told, unable = strided(value.value, stride)
+            return Named(value.label, told), unable
         case Pipeline():
             (first, span), *rest = value.links
             told, unable = strided(first, stride)
@@ -339,7 +342,6 @@ def strided(value: Any, stride: int) -> tuple[Any, Value]:
 
 def _alternatives(value: Alternatives, stride: int) -> tuple[Any, Value]:
     told = [strided(o, stride) for o in value.options]
-    able = next((option for option, unable in told if unable is not True), None)
-    options = tuple(able if unable is True else option for option, unable in told)
+    options = tuple(UNABLE if unable is True else option for option, unable in told)
     unable = either(*(both(apply("==", value.select, k), u) for k, (_, u) in enumerate(told)))
     return replace(value, options=options), unable

@@ -69,7 +69,11 @@ class Decisions:
     def get(self, owner: Path, name: str, values: tuple[Any, ...], labels: tuple[str, ...], entry: Vary) -> Decision:
         """The decision at `owner` + `name`, made at the first call."""
         path = (*owner, name)
-        if path not in self.made:
+        known = self.made.get(path)
+        if known is not None and (known.labels, known.span) != (labels, entry.domain.span):
+            # cells that exclude each other lie at one path: what they share is one decision, what differs is not
+            return self.get(owner, _next(name), values, labels, entry)
+        if known is None:
             decision = Decision(path_text(path), len(self.made), values, labels, entry.domain.span)
             self.made[path] = decision
             self.choices.append(Choice(decision, owner, name, entry.span))
@@ -104,6 +108,12 @@ def misspelt(name: str, use: Scope) -> Span | None:
         if near:
             return scope.entries[near[0]].target.span
     return None
+
+
+def _next(name: str) -> str:
+    """`kernel`, `kernel2`, `kernel3`, ..."""
+    stem = name.rstrip("0123456789")
+    return f"{stem}{int(name[len(stem) :] or 1) + 1}"
 
 
 def said(entry: Entry) -> Span:

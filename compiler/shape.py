@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from .axis import Axis
-from .sym import Decision, Value, apply, deps, merge
+from .sym import Apply, Decision, Table, Value, apply, deps, merge
 
 Form = Literal["map", "tokens", "vector", "outputs"]
 WORDS = {"map": "a map [C, H, W]", "tokens": "tokens [N, C]", "vector": "a vector [C]", "outputs": "several outputs"}
@@ -12,7 +12,10 @@ WORDS = {"map": "a map [C, H, W]", "tokens": "tokens [N, C]", "vector": "a vecto
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """`channels` is the index set of the channel axis; `extent` is (H, W), (N,) or (); `stride` is relative to the input."""
+    """`channels` is the index set of the channel axis; `extent` is (H, W), (N,) or (); `stride` is relative to the input.
+
+    A sample has `copies` of such a flow: its windows, along the batch axis of tensors.
+    """
 
     form: Form
     channels: Axis
@@ -20,6 +23,7 @@ class Shape:
     stride: Value = 1
     present: Value = True
     """Where it is false, the flow is `none`."""
+    copies: Value = 1
 
     @property
     def width(self) -> Value:
@@ -27,7 +31,7 @@ class Shape:
 
     @property
     def points(self) -> Value:
-        """Pixels or tokens: the product of the extent."""
+        """Pixels or tokens of one copy: the product of the extent."""
         total: Value = 1
         for e in self.extent:
             total = apply("*", total, e)
@@ -36,14 +40,14 @@ class Shape:
     @property
     def elements(self) -> Value:
         """Numbers in one sample."""
-        return apply("*", self.width, self.points)
+        return apply("*", apply("*", self.width, self.points), self.copies)
 
     @property
     def deps(self) -> tuple[Decision, ...]:
-        return merge((self.channels.deps, *(deps(e) for e in self.extent)))
+        return merge((self.channels.deps, *(deps(e) for e in self.extent), deps(self.copies)))
 
     def where(self, present: Value) -> "Shape":
-        return replace(self, present=present)
+        return self if present is self.present else replace(self, present=present)
 
     def wide(self, channels: Axis) -> "Shape":
         return replace(self, channels=channels)
@@ -51,13 +55,12 @@ class Shape:
     def __str__(self) -> str:
         extent = [text(e) for e in self.extent]
         inner = [text(self.width), *extent] if self.form != "tokens" else [*extent, text(self.width)]
-        return f"{self.form}[{', '.join(inner)}]"
+        copies = "" if self.copies == 1 else f" x {text(self.copies)}"
+        return f"{self.form}[{', '.join(inner)}]{copies}"
 
 
 def text(value: Value) -> str:
     """A value for people: `24`, or all values it can take, `24|32|48`."""
-    from .sym import Apply, Table
-
     if isinstance(value, Table):
         options = list(dict.fromkeys(map(str, value.values)))
         return "|".join(options) if len(options) <= 8 else f"{options[0]}|...|{options[-1]}"

@@ -93,9 +93,10 @@ class _Place:
         op = node.op
         self.node: Node = node
         self.number = number
-        self.inputs: tuple[int, ...] = tuple(-1 if i is None else i for i in node.inputs)
-        self.shapes: dict[int, Shape] = {i: graph.nodes[i].shape for i in self.inputs if i >= 0}
         self.select = _memo(op.select) if isinstance(op, Switch) else None
+        read = node.inputs if self.select else tuple(i for i in node.inputs if i is not None)
+        self.inputs: tuple[int, ...] = tuple(-1 if i is None else i for i in read)
+        self.shapes: dict[int, Shape] = {i: graph.nodes[i].shape for i in self.inputs if i >= 0}
         self.many = op.inputs is None and self.select is None
         self.present = None if node.shape.present is True else _memo(node.shape.present)
         self._key = _key(self._deps())

@@ -7,7 +7,7 @@ functions are equal objects), or an `Apply` where the joint domain is too large 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import lru_cache, reduce
+from functools import lru_cache
 from itertools import product
 from math import prod
 from typing import Any
@@ -91,6 +91,7 @@ class Apply:
     deps: tuple[Decision, ...]
     priced: bool
     """Whether it reads a cost."""
+    _hash: int
 
     def __new__(cls, function: str, args: tuple["Value", ...]) -> "Apply":
         key = (function, tuple((type(a), a) for a in args))
@@ -129,6 +130,7 @@ def _at(value: "Value", genes: Sequence[int], memo: dict[int, Any]) -> Any:
 Sym = Table | Apply
 Value = Any
 """A Sym, a Metric, or a plain value."""
+_SYMBOLIC = frozenset({Table, Apply, Metric})
 
 
 def _divide(a: Any, b: Any) -> Any:
@@ -246,7 +248,7 @@ def _canonical(over: tuple[Decision, ...], values: tuple[Any, ...]) -> Value:
 
 def apply(function: str, *args: Value) -> Value:
     """`function(*args)`, tabulated where it can be."""
-    if not any(isinstance(a, Table | Apply | Metric) for a in args):
+    if _SYMBOLIC.isdisjoint(map(type, args)):
         return FUNCTIONS[function](*args)
     return _applied(function, *args)
 
@@ -263,6 +265,11 @@ def _applied(function: str, *args: Value) -> Value:
     return _canonical(over, tuple(map(run, *columns)))
 
 
+def forget() -> None:
+    """Drop what was remembered of other spaces: their values equal none of a new one, but many have the same hash."""
+    _applied.cache_clear()
+
+
 def _shorter(function: str, args: tuple[Value, ...]) -> Value:
     """`function(*args)` where no table holds it, with what is plain at a glance left out."""
     if function in ("and", "or"):
@@ -274,6 +281,8 @@ def _shorter(function: str, args: tuple[Value, ...]) -> Value:
             return args[0]
     if function == "select":
         index, *options = args
+        if not is_sym(index):
+            return options[index]
         if all(type(o) is type(options[0]) and o == options[0] for o in options):
             return options[0]
         if len(options) == 2 and _where_equal(index, *options):
@@ -341,6 +350,9 @@ def conjuncts(condition: Value) -> tuple[Value, ...]:
 
 def both(*conditions: Value) -> Value:
     """Their conjunction: one table for what fits in it, large factors kept apart."""
+    conditions = tuple(c for c in conditions if c is not True)
+    if not conditions or (len(conditions) == 1 and not isinstance(conditions[0], Apply)):
+        return conditions[0] if conditions else True
     table: Value = True
     large: list[Value] = []
     for factor in (f for c in conditions for f in conjuncts(c)):
@@ -369,7 +381,8 @@ def either(*conditions: Value) -> Value:
         return True
     if len(options) < 2:
         return options[0] if options else False
-    common = list(reduce(lambda a, b: [f for f in a if f in b], map(conjuncts, options)))
+    first, *others = map(conjuncts, options)
+    common = [f for f in first if all(f in factors for factors in others)]
     rest = [both(*(f for f in conjuncts(o) if f not in common)) for o in options]
     tables = [r for r in rest if not isinstance(r, Apply)]
     large = [r for r in rest if isinstance(r, Apply)]
@@ -417,7 +430,32 @@ def _absorbed(options: list[Value]) -> list[Value]:
 
 def _implies(one: Value, other: Value, depth: int = 3) -> bool:
     """Whether `one` can be seen to imply `other`, factor by factor, through so many levels of alternatives."""
-    return all(any(_entails(mine, factor, depth) for mine in conjuncts(one)) for factor in conjuncts(other))
+    factors = conjuncts(one)
+    return all(
+        any(_entails(mine, factor, depth) for mine in factors) or _follows(factors, factor)
+        for factor in conjuncts(other)
+    )
+
+
+def _follows(factors: tuple[Value, ...], fact: Value) -> bool:
+    """Whether what several tables say of the decisions of another, each by itself, implies it."""
+    if not isinstance(fact, Table):
+        return False
+    near = [f for f in factors if isinstance(f, Table) and not {*f.deps}.isdisjoint(fact.deps)]
+    if len(near) < 2:
+        return False
+    columns = [_spread(_projected(f, fact.deps), fact.deps) for f in near]
+    return all(fact.values[i] for i, row in enumerate(zip(*columns, strict=True)) if all(row))
+
+
+@lru_cache(maxsize=1 << 10)
+def _projected(table: Table, onto: tuple[Decision, ...]) -> Table:
+    """Whether a condition can hold, by those of its decisions that are among `onto`."""
+    kept = tuple(d for d in table.deps if d in onto)
+    found = [False] * size(kept)
+    for place, value in zip(_places(kept, table.deps), table.values, strict=True):
+        found[place] = found[place] or bool(value)
+    return Table(kept, tuple(found))
 
 
 def _entails(one: Value, other: Value, depth: int) -> bool:
@@ -444,6 +482,8 @@ def implied(condition: Value, fact: Value) -> dict[Decision, int] | None:
     over = merge((deps(condition), deps(fact)))
     if size(over) <= 4 * LIMIT:
         rows: Iterable[tuple[int, ...]] = product(*(range(len(d)) for d in over))
+    elif _implies(condition, fact):
+        return None
     else:
         rows = _scatter(over, 2000)
     genes = [0] * (over[-1].index + 1 if over else 0)

@@ -4,15 +4,15 @@
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from ..dsl import errors
 from ..dsl.diagnostic import Diagnostic, Span
 from ..dsl.model import ROUTES_ENTRIES, SPACE_ENTRIES, STAGE_ENTRIES, Space
 from ..dsl.modules import Module
-from ..dsl.syntax import Attribute, Block, Fix, Name, Syntax, Use
+from ..dsl.syntax import Attribute, Block, Fix, Name, Use
 from .graph import Graph
-from .names import Operators, inside
+from .names import Operators, blocks_of, inside
 from .operator import signature
 
 GIVEN = (*SPACE_ENTRIES, *STAGE_ENTRIES, *ROUTES_ENTRIES, "out", "to", "width")
@@ -23,10 +23,10 @@ def unused(module: Module, operators: Operators) -> list[Diagnostic]:
     """Modules, cells, parameters and entries that nothing in the file reads."""
     blocks = module.blocks
     implied = _implied(module, operators)
-    found = [d for b in blocks if b.kind == "cell" for d in _cell(b, implied)]
+    reads, asked = zip(*map(_said, blocks), strict=True) if blocks else ((), ())
+    found = [d for b, names in zip(blocks, reads, strict=True) if b.kind == "cell" for d in _cell(b, implied | names)]
     if not module.of_kind("space"):
         return found
-    reads = [_read((b,)) for b in blocks]
     everywhere = set[str]().union(*reads)
     readers = Counter(name for names in reads for name in names)
     own = {b.name for b, names in zip(blocks, reads, strict=True) if b.kind == "cell" and b.name in names}
@@ -35,8 +35,8 @@ def unused(module: Module, operators: Operators) -> list[Diagnostic]:
             found.append(errors.unused("module", item.alias or item.path[-1], item.span))
         elif isinstance(item, Block) and item.kind == "cell" and readers[str(item.name)] == (item.name in own):
             found.append(errors.unused("cell", str(item.name), item.head))
-    everywhere |= implied | _attributes(module)
-    for block in (b for s in module.of_kind("space") for b in inside(s) if isinstance(b, Block) and b.kind != "heads"):
+    everywhere |= implied.union(*asked, *(_said(b)[1] for used in module.uses.values() for b in used.blocks))
+    for block in (b for s in module.of_kind("space") for b in blocks_of(s) if b.kind != "heads"):
         where = f"{block.kind} `{block.name}`"
         known = {"space": SPACE_ENTRIES, "routes": ROUTES_ENTRIES}.get(block.kind, ("width", *STAGE_ENTRIES))
         found += [errors.unread(n, where, s, known) for n, s in _entries(block) if n not in everywhere]
@@ -52,8 +52,7 @@ def dead(space: Space, graph: Graph) -> list[Diagnostic]:
     return found + [errors.dead("stage", s.name, s.span) for s in stages if s.name not in places]
 
 
-def _cell(cell: Block, implied: set[str]) -> Iterator[Diagnostic]:
-    read = implied | _read(cell.lines) | _read(cell.parameters or ())
+def _cell(cell: Block, read: set[str]) -> Iterator[Diagnostic]:
     for p in cell.parameters or ():
         if p.name not in read:
             yield errors.unused("parameter", p.name, Span(p.span.source, p.span.start, p.span.start + len(p.name)))
@@ -70,15 +69,16 @@ def _entries(block: Block) -> Iterator[tuple[str, Span]]:
             yield str(line.target), line.target.span
 
 
-def _read(nodes: Iterable[Syntax]) -> set[str]:
-    """Every name that is read somewhere within."""
-    return {part.text for node in nodes for part in inside(node) if isinstance(part, Name)}
-
-
-def _attributes(module: Module) -> set[str]:
-    """Every attribute that the file or a module that it uses asks for: entries are found through places too."""
-    blocks = (b for m in (module, *module.uses.values()) for b in m.blocks)
-    return {part.name for block in blocks for part in inside(block) if isinstance(part, Attribute)}
+def _said(block: Block) -> tuple[set[str], set[str]]:
+    """The names that a block reads, and the attributes that it asks for: entries are found through places too."""
+    names: set[str] = set()
+    attributes: set[str] = set()
+    for node in inside(block):
+        if isinstance(node, Name):
+            names.add(node.text)
+        elif isinstance(node, Attribute):
+            attributes.add(node.name)
+    return names, attributes
 
 
 def _implied(module: Module, operators: Operators) -> set[str]:

@@ -77,6 +77,23 @@ class Pipeline:
 
 
 @dataclass(frozen=True, slots=True)
+class Named:
+    """A cell that a name of the scope, or an `if`, stands for: its nodes and decisions lie under that name."""
+
+    label: str
+    value: Any
+
+
+class Unable:
+    """An alternative that cannot be chosen where it stands."""
+
+    label = "unable"
+
+
+UNABLE = Unable()
+
+
+@dataclass(frozen=True, slots=True)
 class Alternatives:
     """Several cells (None: `none`); `select` says which one an architecture uses."""
 
@@ -88,9 +105,11 @@ class Alternatives:
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A function of the language over values: `min`, `log2`."""
+    """A function of the language over values: `min`, `log2`. `calls` are the forms in which it is written."""
 
     name: str
+    calls: tuple[str, ...]
+    summary: str
     run: Callable[..., Any]
     label: str = "function"
 
@@ -111,7 +130,7 @@ class Place:
     name: str
 
 
-CALLABLE = (Cell, Operation, Repeat, Pipeline, Alternatives)
+CALLABLE = (Cell, Operation, Repeat, Pipeline, Named, Unable, Alternatives)
 
 
 def is_callable(value: Any) -> bool:

@@ -276,6 +276,20 @@ def size_mismatch(what: str, first: str, second: str, used: Span, example: str) 
     )
 
 
+def windows_mismatch(what: str, first: str, second: str, used: Span, example: str) -> Diagnostic:
+    return Diagnostic(
+        "E307",
+        f"these flows cannot be {what}: they are cut into different numbers of windows",
+        Label(used, f"{first} and {second} copies{example}"),
+        help="cut both alike with `windows`, or join them behind `from_windows`",
+    )
+
+
+def windowed_output(copies: str, span: Span, example: str) -> Diagnostic:
+    label = Label(span, f"it is cut into {copies} windows{example}")
+    return Diagnostic("E308", "the output of a head is whole", label, help="join the windows with `from_windows`")
+
+
 def wrong_form(operator: str, got: str, want: str, span: Span, help: str = "") -> Diagnostic:
     return Diagnostic(
         "E308", f"`{operator}` takes {want}", Label(span, f"this is {got}"), help=help or f"give it {want}"

@@ -247,7 +247,9 @@ def _head(p: Place) -> Diagnostic | None:
     head = p.text(p.here - len(p.line), p.here)
     clause = _CLAUSES.get(p.line[0].text)
     if clause and len(p.line) == 2 and p.found.kind in ("word", "number"):
-        return p.unexpected(f"`{clause}`", f"write `{head} {clause} {p.text(p.here, p.forward())} {{ ... }}`")
+        first = p.after if p.found.kind == "word" and p.after.kind in ("word", "number") else p.found
+        rest = p.line_from(first)
+        return p.unexpected(f"`{clause}`", f"write `{head} {clause} {rest} {{ ... }}`")
     if "EQUAL" in p.accepts:
         given = p.text(p.here, p.forward()) if p.found.kind in ("number", "string") else "..."
         return p.unexpected("`=`, `in` or a block", f"an entry is written `{head} = {given}`")

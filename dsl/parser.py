@@ -13,8 +13,8 @@ from .tables import Rule, tables
 from .tokens import Token, Unexpected, joined, tokens
 
 MOST_OF_ITEM = 10
-"""No item reports more faults."""
-AGAIN = 100_000
+"""No item is read more often."""
+AGAIN = 30_000
 """So many characters are read again behind a fault, all items together."""
 _NO_STEP = -1_000_000
 
@@ -40,7 +40,7 @@ def _faults(source: Source, text: str, whole: Unexpected) -> list[Diagnostic]:
     spare = AGAIN
     for first, last in chunks(text, start):
         more = _faults_of_item(source, text, first, last, min(MOST_OF_ITEM, 1 + spare // (last - first)))
-        spare -= (last - first) * max(0, len(more) - 1)
+        spare = max(0, spare - (last - first) * len(more))
         found += _independent(more)
         if len(found) >= MOST:
             break
@@ -50,19 +50,20 @@ def _faults(source: Source, text: str, whole: Unexpected) -> list[Diagnostic]:
 def _faults_of_item(source: Source, text: str, first: int, last: int, most: int) -> list[Diagnostic]:
     """Up to `most` faults of an item: the entry that holds one is blanked out, and the rest is read again."""
     found: list[Diagnostic] = []
-    while len(found) < most:
+    while True:
         build = Builder(source)
         try:
             _Automaton("items", build).run(joined(tokens(text, first, last)))
             return found + build.found
         except Unexpected as fault:
             found.append(explain_fault(source, text, fault, first, last))
-            entry = None if found[-1].code == "E104" else entry_at(text, first, last, fault.token.start)
+            if len(found) == most or found[-1].code == "E104":
+                return found
+            entry = entry_at(text, first, last, fault.token.start)
         if entry is None:
-            break
+            return found
         start, stop = entry
         text = text[:start] + " " * (stop - start) + text[stop:]
-    return found
 
 
 def _independent(found: list[Diagnostic]) -> Iterator[Diagnostic]:

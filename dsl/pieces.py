@@ -114,10 +114,12 @@ def chunks(text: str, start: int) -> list[tuple[int, int]]:
 def entry_at(text: str, first: int, last: int, at: int) -> tuple[int, int] | None:
     """Where the entry around a place of an item stands, with its documentation and its block.
 
+    An entry that is faulty at the end of its line may go on in the next: both are left out.
     None if the brackets of the item or of the entry do not match: nobody knows then where the entry ends.
     """
     code = [p for p in scan(text, first, last) if p.kind != "newline" and not is_comment(p)]
-    if not code or sum(map(_turn, code)):
+    balance = sum(_turn(p) for p in code)
+    if not code or balance:
         return None
     start, level, depth, value = code[0].start, 0, 0, 0
     for i, (before, after) in enumerate(pairwise(code)):
@@ -125,7 +127,8 @@ def entry_at(text: str, first: int, last: int, at: int) -> tuple[int, int] | Non
         if before.kind == "open" and not value and not _opens_block(code, i):
             value = depth
         value = value if depth >= value else 0
-        if value or not _parted(text, before, after):
+        unfinished = before.stop <= at < after.start and after.kind != "close"
+        if value or unfinished or not _parted(text, before, after):
             continue
         if at >= after.start:
             start, level = after.start, depth

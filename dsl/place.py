@@ -147,6 +147,11 @@ class Place:
         """The pieces from `first` up to but without `last` as the author wrote them."""
         return self.source.text[self.pieces[first].start : self.pieces[last - 1].stop] if first < last else "..."
 
+    def line_from(self, piece: Piece) -> str:
+        """The rest of a line from this piece on, up to the brace of a block."""
+        rest = [*takewhile(lambda p: p.kind != "newline" and p.text != "{", self.pieces[self.pieces.index(piece) :])]
+        return self.source.text[piece.start : rest[-1].stop]
+
     def span(self, piece: Piece) -> Span:
         """A piece's span; the end of a line shows right after the last piece that fits."""
         if piece.kind in ("newline", "end"):

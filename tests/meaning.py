@@ -10,10 +10,8 @@ from fractions import Fraction
 from itertools import combinations, product
 from typing import Any
 
-import torch
-
-from hrdsl.dsl.model import Model, Space, Stage
-from hrdsl.dsl.modules import Module, library
+from hrdsl.dsl.model import Model, Space
+from hrdsl.dsl.modules import Module
 from hrdsl.dsl.syntax import (
     Attribute,
     Binary,
@@ -318,7 +316,10 @@ class Evaluation:
         if name == "branches":
             return tuple(v for v in value.scope.values.values() if isinstance(v, Place))
         path = path_text((*value.scope.path, name))
-        return self.made(path) if path in self.decided else self.find(name, value.scope)[1]
+        try:
+            return self.made(path) if path in self.decided else self.find(name, value.scope)[1]
+        except (StopIteration, KeyError):  # what only a cell of the stage could read, and there is none
+            return ABSENT
 
     def turns(self, expr: Comprehension, k: int, use: Scope, base: Path, at: Path) -> Iterator[Any]:
         if k == len(expr.loops):
@@ -339,7 +340,9 @@ class Evaluation:
         if a is ABSENT or b is ABSENT:
             return ABSENT
         if any(isinstance(v, Flow | Closed) for v in (a, b)) or (a is None and b is None and operator in "+*"):
-            return self.run(Op("sum" if operator == "+" else "multiply", {}, ((a, b),) if operator == "+" else (a, b)), None, use)
+            return self.run(
+                Op("sum" if operator == "+" else "multiply", {}, ((a, b),) if operator == "+" else (a, b)), None, use
+            )
         if isinstance(a, CALLABLE) or isinstance(b, CALLABLE):
             a, b = (v if isinstance(v, str) else label(v) for v in (a, b))
         return arithmetic(operator, a, b)
@@ -394,7 +397,9 @@ class Evaluation:
             path = self.site((*(place.path + base[len(held) :] if given.per else base), callee), expr)
             over = self.overrides.get((*path, name), given)
             where = Scope("site", path, place.module, place)
-            out[name] = self.vary(name, over, where, use) if isinstance(over, Vary) else self.value(over.value, use, use.path)
+            out[name] = (
+                self.vary(name, over, where, use) if isinstance(over, Vary) else self.value(over.value, use, use.path)
+            )
         return out
 
     def site(self, path: Path, expr: Call) -> Path:
@@ -458,7 +463,9 @@ class Evaluation:
         return value
 
     def run(self, op: Op, x: Any, use: Scope) -> Any:
-        given = tuple(f[0] if isinstance(f, tuple) and len(f) == 1 else f for f in ((x,) if x is not None else ()) + op.flows)
+        given = tuple(
+            f[0] if isinstance(f, tuple) and len(f) == 1 else f for f in ((x,) if x is not None else ()) + op.flows
+        )
         if op.label in LISTS:
             given = tuple(f for f in flatten(given) if not nothing(f))
             if not given:

@@ -11,24 +11,94 @@ from typing import Any
 
 import numpy as np
 
+from hrdsl.cli.check import text_only
 from hrdsl.compiler.api import compile_module
 from hrdsl.dsl.diagnostic import ArchError, Source
-from hrdsl.dsl.modules import load_source
+from hrdsl.dsl.model import build_model
+from hrdsl.dsl.modules import Module, load_source
 
+from .programs import program
 from .spaces import SPACES
 
 ROOT = Path(__file__).resolve().parents[1]
 TOKEN = re.compile(r'"[^"\n]*"|#[^\n]*|\w+(?:\.\d+)?|->|\.\.|//|[<>=!]=|[^\S\n]+|[^\w\s]|\n')
 NUMBERS = ("0", "-1", "1/3", "10^12", "1T", "1", "2", "0.5", "3/2", "1000", "9999999", "64Ki", "12ms", "-(2)")
-WORDS = (
+RESERVED = (
     *("in", "per", "if", "then", "else", "for", "or", "and", "not", "true", "false", "none", "require", "prior", "use"),
-    *("step", "on", "at", "as", "hrdsl", "maximize", "space", "branch", "stage", "routes", "heads", "cell", "head", "stem"),
-    *("input", "width", "stride", "kernel", "times", "rounds", "fuse", "enter", "out", "to", "x", "open", "down", "layers"),
-    *("conv", "depthwise", "linear", "bn", "ln", "relu", "sum", "concat", "split", "resize", "attention", "global_pool"),
-    *("repeat", "range", "subsets", "min", "max", "log2", "round", "length", "all", "any", "count", "distinct", "contains"),
-    *("macs", "parameters", "peak_activation_bytes", "branch", "cell", "blocks", "fusion"),
+    *("step", "on", "at", "as", "hrdsl", "maximize", "minimize"),
 )
-MARKS = ("->", "..", "=", "==", "(", ")", "[", "]", "{", "}", ",", ".", ":", "+", "-", "*", "/", "//", "%", "<=", "\n", '"')
+NAMES = (
+    *(
+        "space",
+        "branch",
+        "stage",
+        "routes",
+        "heads",
+        "cell",
+        "head",
+        "stem",
+        "input",
+        "width",
+        "stride",
+        "kernel",
+        "times",
+    ),
+    *("rounds", "fuse", "enter", "out", "to", "x", "open", "down", "layers", "halvings", "layer", "name", "branches"),
+    *(
+        "conv",
+        "depthwise",
+        "linear",
+        "bn",
+        "ln",
+        "relu",
+        "sum",
+        "concat",
+        "split",
+        "resize",
+        "attention",
+        "global_pool",
+    ),
+    *(
+        "repeat",
+        "range",
+        "subsets",
+        "min",
+        "max",
+        "log2",
+        "round",
+        "length",
+        "all",
+        "any",
+        "count",
+        "distinct",
+        "contains",
+    ),
+    *("macs", "parameters", "peak_activation_bytes", "height", "points", "blocks", "fusion"),
+)
+MARKS = (
+    "->",
+    "..",
+    "=",
+    "==",
+    "(",
+    ")",
+    "[",
+    "]",
+    "{",
+    "}",
+    ",",
+    ".",
+    ":",
+    "+",
+    "-",
+    "*",
+    "/",
+    "//",
+    "%",
+    "<=",
+    "\n",
+    '"',
+)
 OPERATORS = ("+", "-", "*", "/", "//", "%", "<", "<=", ">", ">=", "==", "!=", "=")
 SECONDS = 2.0
 """Processor time that one file may take."""
@@ -62,10 +132,18 @@ def originals() -> tuple[tuple[str, Path], ...]:
     return (*((t, p) for t, p in texts if len(t) < 20_000), *((t, ROOT) for t in SPACES.values()))
 
 
+@cache
+def sound() -> tuple[tuple[str, Path], ...]:
+    """Texts without faults, and random programs."""
+    whole = ("examples", "std", "stages", "constructs", "tiny", "diff", "library")
+    texts = [(t, p) for t, p in originals() if p == ROOT or p.name in whole or p.parent.name in whole]
+    return (*texts, *((program(seed), ROOT) for seed in range(len(texts))))
+
+
 def mutant(seed: int) -> tuple[str, Path]:
     """One damaged text, and its folder; equal seeds, equal texts."""
     rng = Random(seed)
-    text, folder = rng.choice(originals())
+    text, folder = rng.choice(originals()) if rng.random() < 0.4 else rng.choice(sound())
     gentle = rng.random() < 0.6
     for _ in range(rng.randint(1, 4)):
         if gentle:
@@ -75,7 +153,7 @@ def mutant(seed: int) -> tuple[str, Path]:
     return text, folder
 
 
-KINDS = (re.compile(r"[A-Za-z_]\w*$"), re.compile(r"\d"), re.compile(r"[-+*/%<>=!]=?$|//$"))
+KINDS = (re.compile(rf"(?!({'|'.join(RESERVED)})$)[A-Za-z_]\w*$"), re.compile(r"\d"), re.compile(r"[-+*/%<>=!]=?$|//$"))
 
 
 def by_kind(rng: Random, text: str) -> str:
@@ -84,10 +162,8 @@ def by_kind(rng: Random, text: str) -> str:
     if rng.random() < 0.2:
         k, m = rng.randrange(len(lines)), rng.randrange(len(lines))
         return "\n".join(lines[:k] + rng.choice(([], [lines[k], lines[m]])) + lines[k + 1 :])
-    i = rng.choice(range(len(tokens)) or [0])
-    kind = next((k for k in KINDS if tokens and k.match(tokens[i])), KINDS[0])
+    kind, more = rng.choice(list(zip(KINDS, (NAMES, NUMBERS, OPERATORS), strict=True)))
     others = [t for t in tokens if kind.match(t)]
-    more = (WORDS, NUMBERS, OPERATORS)[KINDS.index(kind)]
     places = [k for k, t in enumerate(tokens) if kind.match(t)]
     if not places:
         return text
@@ -100,10 +176,14 @@ def by_token(rng: Random, text: str) -> str:
     places = [i for i, t in enumerate(tokens) if t.strip() or t == "\n"] or [0]
     i, j = rng.choice(places), rng.choice(places)
     if not tokens:
-        return rng.choice(WORDS)
-    match rng.randrange(7):
+        return rng.choice(NAMES)
+    match rng.randrange(8):
         case 0:
             del tokens[i]
+        case 7:
+            other = TOKEN.findall(rng.choice(originals())[0])
+            first = rng.randrange(len(other) + 1)
+            tokens[i:i] = other[first : first + rng.choice((1, 4, 16))]
         case 1:
             tokens.insert(i, tokens[i])
         case 2:
@@ -119,7 +199,7 @@ def by_token(rng: Random, text: str) -> str:
             numbers = [k for k in places if tokens[k][0].isdigit()] or [i]
             tokens[rng.choice(numbers)] = rng.choice(NUMBERS)
         case _:
-            tokens[i] = rng.choice(rng.choice((WORDS, MARKS, NUMBERS)))
+            tokens[i] = rng.choice(rng.choice((RESERVED, NAMES, MARKS, NUMBERS)))
     return "".join(tokens)
 
 
@@ -139,14 +219,46 @@ def judge(text: str, folder: Path) -> str:
     """Everything up to a sample and its costs: `whole`, or the code of the first diagnostic."""
     try:
         with limit(SECONDS):
-            module = load_source(Source(str(folder / "mutant.arch"), text), folder)
-            space = compile_module(module)
-            decisions = space.decisions
-            decisions.check()
-            decisions.count()
-            decisions.labels(decisions.sample(np.random.default_rng(0), 1)[0])
-            space.costs.one(decisions.sample(np.random.default_rng(0), 1)[0])
+            module = load_source(Source(str(folder / "mutant.arch"), text.replace("\r\n", "\n")), folder)
+            spaces = build_model(module).spaces
+            for space in spaces:
+                try_space(module, space.name)
+            text_only(module)
     except ArchError as fault:
         str(fault)
         return fault.found[0].code
     return "whole"
+
+
+def try_space(module: Module, name: str) -> None:
+    space = compile_module(module, name)
+    decisions = space.decisions
+    decisions.check()
+    decisions.count()
+    [genes] = decisions.sample(np.random.default_rng(0), 1)
+    decisions.labels(genes)
+    space.costs.one(genes)
+
+
+def fault(text: str, folder: Path) -> str:
+    """What came out that is no diagnostic."""
+    try:
+        judge(text, folder)
+    except (Exception, Slow) as found:
+        return f"{type(found).__name__}: {found}"[:200]
+    return ""
+
+
+def smallest(text: str, folder: Path) -> str:
+    """A text with a fault, without the lines and the tokens that do not matter."""
+    for split in (lambda t: t.splitlines(keepends=True), TOKEN.findall):
+        parts = split(text)
+        size = max(1, len(parts) // 2)
+        while size:
+            for at in range(len(parts) - size, -1, -size):
+                fewer = parts[:at] + parts[at + size :]
+                if fault("".join(fewer), folder):
+                    parts = fewer
+            size //= 2
+        text = "".join(parts)
+    return text

@@ -154,7 +154,7 @@ class Writer:
             width = width if width != "width / 2" else "width"
             if self.chance(0.8):
                 return f"({x} -> conv({self.kernel()}, 8{groups}) -> conv(1, {width}))"
-        stride = self.slip("", (", 2", ", stride = k", ", padding = \"valid\""))
+        stride = self.slip("", (", 2", ", stride = k", ', padding = "valid"'))
         wide = self.slip(width, ("width + 1", "width / 8", "2 * k", "6"))
         first = self.pick(("", "", f"depthwise({self.kernel()}) -> ", f"{self.pick(ACTIVATIONS)} -> "))
         tail = self.pick(("", "", " -> relu", " -> bn -> relu", f" -> {self.pick(ACTIVATIONS)}"))
@@ -192,8 +192,12 @@ class Writer:
 
     def resized(self, at: Cell, width: str, depth: int) -> str:
         x, s = self.flow(at, width, depth), self.source(at)
-        smaller = self.pick(("max_pool", "average_pool", "max_pool(3, 2)", "conv(3, 8, 2)", "conv(2, 8, 2, padding = \"valid\")"))
-        smaller = self.slip(smaller, ("max_pool(k + 1)", "conv(9, 8, padding = \"valid\")", "average_pool(k) -> conv(4, 8)"))
+        smaller = self.pick(
+            ("max_pool", "average_pool", "max_pool(3, 2)", "conv(3, 8, 2)", 'conv(2, 8, 2, padding = "valid")')
+        )
+        smaller = self.slip(
+            smaller, ("max_pool(k + 1)", 'conv(9, 8, padding = "valid")', "average_pool(k) -> conv(4, 8)")
+        )
         if width in ("8", "x.width") or "pool" in smaller:
             x = f"({s} -> {smaller} -> conv(1, {width}) -> resize({self.slip(s, (x,))}))"
             return x
@@ -258,7 +262,9 @@ class Writer:
         for i, name in enumerate(BRANCHES[:count]):
             rows += [f"  branch {name} at 1/{first << i} {{ {self.width(name)} }}"]
         if self.chance(0.4):
-            rows += [f"  kernel {self.pick(('= 3', 'in {1, 3}', 'in {3, 5}', 'in {1, 3} per branch', 'in {3, 5} per cell'))}"]
+            rows += [
+                f"  kernel {self.pick(('= 3', 'in {1, 3}', 'in {3, 5}', 'in {1, 3} per branch', 'in {3, 5} per cell'))}"
+            ]
         if self.chance(0.15):
             rows += self.routed(BRANCHES[:count])
         else:
@@ -294,7 +300,9 @@ class Writer:
 
     def fuse(self, stage: str) -> str:
         rules = ("fusion.exchange", "fusion.gated_exchange", "fusion.neighbours", "near", "blend", "none")
-        rules += (f"blend -> skip(width = {self.slip('to.width', ('8',))})".replace("to.width", "8"),) if self.slips else ()
+        rules += (
+            (f"blend -> skip(width = {self.slip('to.width', ('8',))})".replace("to.width", "8"),) if self.slips else ()
+        )
         if self.chance(0.2):
             a, b = self.rng.sample(("fusion.exchange", "blend", "near", "none"), 2)
             return f"in {{{a}, {b}}}{self.pick(('', ' per branch'))}"
@@ -308,9 +316,9 @@ class Writer:
             self.numbers.append(f"{stage}.times")
             return [self.pick(("times in 1..2", "times in {1, 3}", "times in 0..1"))]
         if kind == 2:
-            self.numbers += [f"{stage}.{b}.times" for b in on]
-            rows = ["times in 1..2 per branch"]
-            return [*rows, f"{on[0]}.times = {self.rng.randint(1, 2)}"] if self.chance(0.3) else rows
+            fixed = on[:1] if self.chance(0.3) else []
+            self.numbers += [f"{stage}.{b}.times" for b in on if b not in fixed]
+            return ["times in 1..2 per branch", *(f"{b}.times = {self.rng.randint(1, 2)}" for b in fixed)]
         if kind == 3:
             return self.rng.choice((["times = 2"], ["rounds = 2"], ["times = 2", "rounds = 2"]))
         if kind == 4 and len(on) == 2:
@@ -318,7 +326,16 @@ class Writer:
         return []
 
     def candidates(self, stage: str, on: list[str]) -> str:
-        pool = [*self.written, *self.written, *STD, "conv", "around(conv(3, width))", "skip", "plain", "compose.maybe(depthwise(3))"]
+        pool = [
+            *self.written,
+            *self.written,
+            *STD,
+            "conv",
+            "around(conv(3, width))",
+            "skip",
+            "plain",
+            "compose.maybe(depthwise(3))",
+        ]
         some = list(dict.fromkeys(self.pick(pool) for _ in range(self.rng.randint(1, 3))))
         per = self.pick(("", " per branch", " per cell"))
         texts = [self.candidate(c, per) for c in some]
@@ -350,7 +367,9 @@ class Writer:
     def routed(self, branches: tuple[str, ...]) -> list[str]:
         layers = self.rng.randint(len(branches), 4)
         cells = self.rng.sample(HALVING, self.rng.randint(1, 3)) + self.rng.choice(([], [], ["identity"]))
-        cell = f"in {{{', '.join(cells)}}}{self.pick((' per branch', ' per cell'))}" if len(cells) > 1 else f"= {cells[0]}"
+        cell = (
+            f"in {{{', '.join(cells)}}}{self.pick((' per branch', ' per cell'))}" if len(cells) > 1 else f"= {cells[0]}"
+        )
         open_ = self.pick(("open in {true, false} per branch", "open = true", ""))
         self.open += [f"paths.{b}.open" for b in branches] if " in " in open_ else []
         width = self.slip("stride * 4", ("4 * layer", "layer + 1"))
@@ -371,7 +390,12 @@ class Writer:
             return [f"  head = {heads[0]}"]
         heads += ["concat_all -> conv(1, width = classes)"]
         if self.slips == 0 or self.chance(0.8):
-            heads += ["fusion.sum_up", "fusion.concat_up -> conv(3, width = classes, bias = true)", "heads.segmentation(classes)", "last"]
+            heads += [
+                "fusion.sum_up",
+                "fusion.concat_up -> conv(3, width = classes, bias = true)",
+                "heads.segmentation(classes)",
+                "last",
+            ]
         else:
             heads += ["concat -> conv(1, width = classes)", "sum"]
         if self.chance(0.15):
@@ -394,8 +418,8 @@ class Writer:
             rows += [f"  require {self.pick(forms)}"]
         rows += ["  require macs <= 1G and parameters >= 1"] if self.chance(0.3) else []
         if self.numbers and self.chance(0.3):
-            weights = ", ".join(f"{k}: {self.pick(('1', '1/2', '3'))}" for k in (0, 1, 2, 3))
-            rows += [f"  prior {self.pick(self.numbers)} // 4 {{{weights}}}"]
+            weights = ", ".join(f"{k}: {self.pick(('1', '1/2', '3'))}" for k in (0, 1, 2, 3, 4, 8, 12))
+            rows += [f"  prior {self.pick(self.numbers)} {{{weights}}}"]
         return rows
 
 

@@ -80,6 +80,10 @@ def self_attention(c: int, p: int, keys: int) -> Tally:
     return total(times(4, Tally(c * c + c, 0)), Tally(0, 2 * c * c * (p + keys)), attend(p, keys, c))
 
 
+def windowed(count: int, points: int) -> Tally:
+    return total(times(4, conv(C, C, 1, P, bias=True)), times(count, attend(points, points, C)))
+
+
 POOLED = total(self_attention(C, P, H), conv(C, C, 1, H, bias=True), norm(C))
 FEED = total(conv(C, 64, 1, P, bias=True), depthwise(64, 3, P, bias=True), conv(64, C, 1, P, bias=True))
 READ = total(Tally(8 * C, 0), times(2, linear(C, C, P)), attend(8, P, C))
@@ -126,6 +130,9 @@ ONE: dict[str, tuple[tuple[int, ...], Tally]] = {
     "attention.project(24)": ((24, 32, 32), conv(C, 24, 1, P, bias=True)),
     "attention.self_attention(2)": (MAP, self_attention(C, P, P)),
     "attention.pooled_attention(2)": (MAP, POOLED),
+    "attention.window_attention(5, heads = 2)": (MAP, windowed(7 * 7, 25)),
+    "attention.window_attention(7, 0)": (MAP, windowed(5, 7 * S)),
+    "attention.axial_attention(2)": (MAP, times(2, windowed(S, S))),
     "attention.bottleneck_attention(32)": (
         (32, 32, 32),
         total(

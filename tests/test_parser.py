@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hrdsl.dsl.diagnostic import ArchError, Source, render
-from hrdsl.dsl.parser import parse
+from hrdsl.dsl.parser import MOST_OF_ITEM, parse
 from hrdsl.dsl.syntax import Binary, Block, Chain, Fix, Name, Number, Require, Unary, Vary
 
 FOLDER = Path(__file__).parent / "golden" / "syntax"
@@ -158,6 +158,46 @@ def test_windows_lines() -> None:
 
 def test_faults_are_capped() -> None:
     assert len(faults("hrdsl 1\n" + "cell c { x = }\n" * 1000).found) == 50
+
+
+GOOD = [
+    "a = 1",
+    "b in {1, 2}",
+    "stage s on f {\n  cell = c\n}",
+    "c = x\n  -> f(\n    1)",
+    "## docs\nd = 2",
+    "prior b {1: 2}",
+]
+BAD = [
+    "a = = 1",
+    "b 3",
+    "stage s of f {\n  cell = c\n}",
+    "c = x ->\n  f(1 2)",
+    "## docs\nd = 2;",
+    "return 3",
+    "b = {1}",
+]
+
+
+@given(st.lists(st.sampled_from([*GOOD, *BAD]), max_size=14))
+def test_every_faulty_entry_is_reported_once(lines: list[str]) -> None:
+    text = "hrdsl 1\nspace s {\n" + "\n".join(lines) + "\n}\n"
+    firsts = [2 + sum(line.count("\n") + 1 for line in lines[: i + 1]) for i in range(len(lines))]
+    wanted = [last for last, line in zip(firsts, lines, strict=True) if line in BAD][:MOST_OF_ITEM]
+    found = faults(text).found if wanted else ()
+    source = Source("t.arch", text)
+    rows = [source.place(d.here.span.start)[0] for d in found]
+    starts = {last: last - line.count("\n") for last, line in zip(firsts, lines, strict=True)}
+    assert len(rows) == len(wanted)
+    assert all(starts[last] <= row <= last for last, row in zip(wanted, rows, strict=True))
+
+
+def test_reading_again_is_bounded() -> None:
+    text = "hrdsl 1\nspace s {\n" + "a = 1\n" * 8_000 + "a = = 1\n" * 20 + "}\n"
+    assert len(faults(text).found) == 1
+    before = time.process_time()
+    assert len(faults(text.replace("a = 1\n", "", 7_000)).found) == 5
+    assert time.process_time() - before < 2
 
 
 WORDS = """hrdsl 1 use as on at for in per require step if then else or and not true none maximize x width

@@ -10,7 +10,7 @@ from ...dsl.packages import entry_points, faulty, load, package
 from ...dsl.pieces import WORDS
 from ..functions import FUNCTIONS
 from ..operator import KINDS, Operator, signature
-from .attention import Attention
+from .attention import Attention, MaskedAttention
 from .convolution import Conv, Depthwise, UpConv
 from .elementwise import Activation, Add, Dropout, Identity, Multiply, Scale
 from .layout import Concat, Split, ToMap, ToTokens
@@ -19,6 +19,7 @@ from .linear import Linear
 from .normalise import BatchNorm, LayerNorm
 from .pool import AveragePool, GlobalPool, MaxPool
 from .resize import Resize
+from .windows import FromWindows, Ones, Windows
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -45,6 +46,10 @@ BUILTIN: tuple[type[Operator], ...] = (
     AveragePool,
     GlobalPool,
     Attention,
+    MaskedAttention,
+    Windows,
+    FromWindows,
+    Ones,
     Learned,
 )
 

@@ -1,12 +1,15 @@
 """Attention."""
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import ClassVar
 
+from ...dsl import errors
+from ...dsl.diagnostic import ArchError
 from ..operator import Ask, Call, In, Operator, Out, Site, Step
-from ..shape import Shape
-from ..sym import Value
-from .common import divides, positive, same_extent, same_width, want
+from ..shape import Shape, text
+from ..sym import Value, apply
+from .common import divides, positive, same_copies, same_extent, same_width, want
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,39 +28,74 @@ class Attention(Operator):
 
     def shape(self, site: Site, *x: Shape) -> Shape:
         q, k, v = x
-        want(site, "attention", q, "map", "tokens")
+        want(site, self.name, q, "map", "tokens")
         same_extent(site, "used as key and value", (k, v))
         if k.form != q.form:
-            want(site, "attention", k, q.form)
-        positive(site, "attention", "heads", self.heads)
+            want(site, self.name, k, q.form)
+        same_copies(site, "used as query and key", (q, k))
+        positive(site, self.name, "heads", self.heads)
         same_width(site, q, k)
-        divides(site, "attention", "the width of q", q.width, "heads", self.heads)
-        divides(site, "attention", "the width of v", v.width, "heads", self.heads)
+        divides(site, self.name, "the width of q", q.width, "heads", self.heads)
+        divides(site, self.name, "the width of v", v.width, "heads", self.heads)
         return q.wide(v.channels)
 
     def macs(self, x: tuple[Shape, ...], y: Shape) -> tuple[tuple[Value, ...], ...]:
-        q, k, v = x
+        q, k, v = x[:3]
         return (q.points, k.points, q.width), (q.points, k.points, v.width)
 
     def lower(self, ask: Ask, x: tuple[Shape, ...], y: Shape) -> tuple[Step, ...]:
         heads = ask(self.heads)
         scale = (ask(x[0].width) // heads) ** -0.5
-        return _maps(heads, scale) if y.form == "map" else _tokens(heads, scale)
+        masked = len(x) > 3
+        return _maps(heads, scale, masked) if y.form == "map" else _tokens(heads, scale, masked)
 
 
-def _maps(heads: int, scale: float) -> tuple[Step, ...]:
+@dataclass(frozen=True, slots=True)
+class MaskedAttention(Attention):
+    """Attention that weighs its keys: the weights of each query are multiplied by those of `mask`, and sum to 1 again.
+
+    q, k, v as of `attention`, mask [1, H', W'] or [M, 1]. A key of 1 counts, a key of 0 does not; for each query one counts.
+    """
+
+    name: ClassVar[str] = "masked_attention"
+    summary: ClassVar[str] = "multi-head attention of q, k, v to the keys that a mask leaves"
+    inputs: ClassVar[int | None] = 4
+
+    def shape(self, site: Site, *x: Shape) -> Shape:
+        same_extent(site, "used as key and mask", (x[1], x[3]))
+        single = partial(errors.width_mismatch, text(x[3].width), "1", site.span)
+        site.check(apply("==", x[3].width, 1), lambda example: ArchError(single(example)))
+        return Attention.shape(self, site, *x[:3])
+
+
+def _maps(heads: int, scale: float, masked: bool) -> tuple[Step, ...]:
     """Written out, not fused, so that torch counts its operations on every device."""
-    return (
+    logits = (
         Call("hrdsl.size", (In(0),)),
         *_heads(heads),
         Call("torch.mul", (Out(2), scale)),
         Call("torch.transpose", (Out(7), 2, 3)),
         Call("torch.matmul", (Out(8), Out(4))),
-        Call("torch.softmax", (Out(9), -1)),
-        Call("torch.transpose", (Out(10), 2, 3)),
-        Call("torch.matmul", (Out(6), Out(11))),
-        Call("torch.flatten", (Out(12), 1, 2)),
-        Call("torch.unflatten", (Out(13), 2, Out(0))),
+    )
+    steps = (*logits, *_mask(Call("torch.flatten", (In(3), 2)), len(logits))) if masked else logits
+    n = len(steps)
+    return (
+        *steps,
+        Call("torch.softmax", (Out(n - 1), -1)),
+        Call("torch.transpose", (Out(n), 2, 3)),
+        Call("torch.matmul", (Out(6), Out(n + 1))),
+        Call("torch.flatten", (Out(n + 2), 1, 2)),
+        Call("torch.unflatten", (Out(n + 3), 2, Out(0))),
+    )
+
+
+def _mask(row: Call, n: int) -> tuple[Step, ...]:
+    """The logits, result of call n - 1, with the logarithm of the mask, which `row` gives as [batch, 1, keys]."""
+    return (
+        row,
+        Call("torch.log", (Out(n),)),
+        Call("torch.unsqueeze", (Out(n + 1), 1)),
+        Call("torch.add", (Out(n - 1), Out(n + 2))),
     )
 
 
@@ -70,18 +108,21 @@ def _heads(heads: int) -> tuple[Step, ...]:
     return tuple(out)
 
 
-def _tokens(heads: int, scale: float) -> tuple[Step, ...]:
+def _tokens(heads: int, scale: float, masked: bool) -> tuple[Step, ...]:
     steps: list[Step] = []
     for i in range(3):
         steps.append(Call("torch.unflatten", (In(i), 2, (heads, -1))))
         steps.append(Call("torch.transpose", (Out(2 * i), 1, 2)))
+    steps.append(Call("torch.mul", (Out(1), scale)))
+    steps.append(Call("torch.transpose", (Out(3), 2, 3)))
+    steps.append(Call("torch.matmul", (Out(6), Out(7))))
+    if masked:
+        steps += _mask(Call("torch.transpose", (In(3), 1, 2)), len(steps))
+    n = len(steps)
     return (
         *steps,
-        Call("torch.mul", (Out(1), scale)),
-        Call("torch.transpose", (Out(3), 2, 3)),
-        Call("torch.matmul", (Out(6), Out(7))),
-        Call("torch.softmax", (Out(8), -1)),
-        Call("torch.matmul", (Out(9), Out(5))),
-        Call("torch.transpose", (Out(10), 1, 2)),
-        Call("torch.flatten", (Out(11), 2)),
+        Call("torch.softmax", (Out(n - 1), -1)),
+        Call("torch.matmul", (Out(n), Out(5))),
+        Call("torch.transpose", (Out(n + 1), 1, 2)),
+        Call("torch.flatten", (Out(n + 2), 2)),
     )

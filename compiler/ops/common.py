@@ -96,6 +96,16 @@ def same_extent(site: Site, what: str, x: tuple[Shape, ...]) -> None:
         sizes = "x".join(map(text, first.extent)), "x".join(map(text, other.extent))
         equal = (apply("==", a, b) for a, b in zip(first.extent, other.extent, strict=True))
         together(site, first, other, equal, partial(errors.size_mismatch, what, *sizes, site.span))
+    same_copies(site, what, x)
+
+
+def same_copies(site: Site, what: str, x: tuple[Shape, ...]) -> None:
+    """Inputs that flow together are cut into equally many windows."""
+    for first, other in pairs(x):
+        if first.copies == other.copies:
+            continue
+        fault = partial(errors.windows_mismatch, what, text(first.copies), text(other.copies), site.span)
+        together(site, first, other, (apply("==", first.copies, other.copies),), fault)
 
 
 def pairs(x: tuple[Shape, ...]) -> Iterable[tuple[Shape, Shape]]:
@@ -117,7 +127,7 @@ def _or_else(a: Shape, b: Shape) -> Shape:
 
     channels = a.channels if a.width == b.width else Chosen(absent, (a.channels, b.channels))
     extent = tuple(pick(m, n) for m, n in zip(a.extent, b.extent, strict=True))
-    return Shape(a.form, channels, extent, pick(a.stride, b.stride))
+    return Shape(a.form, channels, extent, pick(a.stride, b.stride), copies=pick(a.copies, b.copies))
 
 
 def same_width(site: Site, one: Shape, two: Shape) -> None:

@@ -1,6 +1,6 @@
 """Convolutions."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from ..axis import Axis, Centre, fixed, largest, prefix
@@ -41,7 +41,8 @@ class Conv(Operator):
         divides(site, "conv", "input width", x[0].width, "groups", self.groups)
         divides(site, "conv", "width", self.width, "groups", self.groups)
         extent = windows(site, "conv", x[0], self.kernel, self.stride, self.padding, self.dilation)
-        return Shape("map", prefix(self.width), extent, further(x[0].stride, self.stride))
+        stride = further(x[0].stride, self.stride)
+        return replace(x[0], channels=prefix(self.width), extent=extent, stride=stride)
 
     def weights(self, x: tuple[Shape, ...], y: Shape) -> tuple[Weight, ...]:
         inner = x[0].channels if self.groups == 1 else prefix(apply("//", x[0].width, self.groups))
@@ -82,7 +83,8 @@ class UpConv(Operator):
         positive(site, "up_conv", "width", self.width)
         positive(site, "up_conv", "stride", self.stride, least=2)
         extent = tuple(apply("*", e, self.stride) for e in x[0].extent)
-        return Shape("map", prefix(self.width), extent, apply("/", x[0].stride, self.stride))
+        stride = apply("/", x[0].stride, self.stride)
+        return replace(x[0], channels=prefix(self.width), extent=extent, stride=stride)
 
     def weights(self, x: tuple[Shape, ...], y: Shape) -> tuple[Weight, ...]:
         k = _kernel(self.kernel)
@@ -119,7 +121,7 @@ class Depthwise(Operator):
         for name in ("kernel", "stride", "dilation"):
             positive(site, "depthwise", name, getattr(self, name))
         extent = windows(site, "depthwise", x[0], self.kernel, self.stride, self.padding, self.dilation)
-        return Shape("map", x[0].channels, extent, further(x[0].stride, self.stride))
+        return replace(x[0], extent=extent, stride=further(x[0].stride, self.stride))
 
     def weights(self, x: tuple[Shape, ...], y: Shape) -> tuple[Weight, ...]:
         k = _kernel(self.kernel)

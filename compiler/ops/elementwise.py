@@ -8,7 +8,7 @@ from ..axis import fixed
 from ..operator import Ask, Call, In, Operator, Out, Par, Site, Step, Weight
 from ..shape import Shape
 from ..sym import Value
-from .common import leading, pairs, real, same_extent, same_width
+from .common import leading, pairs, real, same_copies, same_extent, same_width
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +178,7 @@ class Multiply(Operator):
         a, b = x
         if b.form != "vector":
             same_extent(site, "multiplied", x)
+        same_copies(site, "multiplied", x)
         if b.width != 1:
             same_width(site, a, b)
         return a

@@ -1,12 +1,12 @@
 """Operators that move numbers without changing them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from ..axis import Joined, Part
 from ..operator import Ask, Call, In, Operator, Out, Site, Step
 from ..shape import Shape
-from ..sym import Value, apply
+from ..sym import apply
 from .common import divides, leading, same_extent, want
 
 
@@ -55,7 +55,7 @@ class ToTokens(Operator):
 
     def shape(self, site: Site, *x: Shape) -> Shape:
         want(site, "to_tokens", x[0], "map")
-        return Shape("tokens", x[0].channels, (x[0].points,), x[0].stride)
+        return replace(x[0], form="tokens", extent=(x[0].points,))
 
     def lower(self, ask: Ask, x: tuple[Shape, ...], y: Shape) -> tuple[Step, ...]:
         return Call("torch.flatten", (In(0), 2)), Call("torch.transpose", (Out(0), 1, 2))
@@ -72,9 +72,8 @@ class ToMap(Operator):
     def shape(self, site: Site, *x: Shape) -> Shape:
         want(site, "to_map", x[0], "tokens")
         want(site, "to_map", x[1], "map")
-        like: Value = x[1].extent
-        same_extent(site, "laid out", (x[0], Shape("tokens", x[0].channels, (x[1].points,))))
-        return Shape("map", x[0].channels, like, x[1].stride)
+        same_extent(site, "laid out", (x[0], replace(x[1], form="tokens", extent=(x[1].points,))))
+        return x[1].wide(x[0].channels)
 
     def lower(self, ask: Ask, x: tuple[Shape, ...], y: Shape) -> tuple[Step, ...]:
         size = Call("hrdsl.size", (In(1),))

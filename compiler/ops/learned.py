@@ -1,6 +1,6 @@
 """Learned values that depend on no input."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import ClassVar
 
@@ -13,7 +13,7 @@ from .common import positive, real
 
 @dataclass(frozen=True, slots=True)
 class Learned(Operator):
-    """Learned tokens [count, width], normal with deviation `deviation`, the same for every sample.
+    """Learned tokens [count, width], normal with deviation `deviation`, the same for every sample and window.
 
     The flow it is applied to gives the batch size: `x -> learned(8, 64)`. Both axes are prefixes.
     """
@@ -28,11 +28,11 @@ class Learned(Operator):
     def shape(self, site: Site, *x: Shape) -> Shape:
         positive(site, "learned", "count", self.count)
         positive(site, "learned", "width", self.width)
-        return Shape("tokens", prefix(self.width), (self.count,), x[0].stride)
+        return replace(x[0], form="tokens", channels=prefix(self.width), extent=(self.count,))
 
     def weights(self, x: tuple[Shape, ...], y: Shape) -> tuple[Weight, ...]:
         return (Weight("weight", (prefix(self.count), y.channels), "normal", value=real(self.deviation)),)
 
     def lower(self, ask: Ask, x: tuple[Shape, ...], y: Shape) -> tuple[Step, ...]:
-        batch = Call("hrdsl.batch", (In(0),))
+        batch = Call("hrdsl.length", (In(0), 0))
         return batch, Call("torch.unsqueeze", (Par("weight"), 0)), Call("hrdsl.repeat", (Out(1), Out(0)))

@@ -1,6 +1,6 @@
 """Pooling."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from ..operator import Ask, Call, In, Operator, Site, Step
@@ -25,7 +25,7 @@ class MaxPool(Operator):
         positive(site, self.name, "kernel", self.kernel)
         positive(site, self.name, "stride", self.stride)
         extent = windows(site, self.name, x[0], self.kernel, self.stride, self.padding)
-        return Shape("map", x[0].channels, extent, further(x[0].stride, self.stride))
+        return replace(x[0], extent=extent, stride=further(x[0].stride, self.stride))
 
     def lower(self, ask: Ask, x: tuple[Shape, ...], y: Shape) -> tuple[Step, ...]:
         kernel = ask(self.kernel)
@@ -48,7 +48,7 @@ class AveragePool(Operator):
         want(site, self.name, x[0], "map")
         positive(site, self.name, "stride", self.stride)
         extent = tuple(apply("ceil", e, self.stride) for e in x[0].extent)
-        return Shape("map", x[0].channels, extent, further(x[0].stride, self.stride))
+        return replace(x[0], extent=extent, stride=further(x[0].stride, self.stride))
 
     def lower(self, ask: Ask, x: tuple[Shape, ...], y: Shape) -> tuple[Step, ...]:
         stride = ask(self.stride)
@@ -64,7 +64,7 @@ class GlobalPool(Operator):
 
     def shape(self, site: Site, *x: Shape) -> Shape:
         want(site, self.name, x[0], "map", "tokens")
-        return Shape("vector", x[0].channels, (), x[0].stride)
+        return replace(x[0], form="vector", extent=())
 
     def lower(self, ask: Ask, x: tuple[Shape, ...], y: Shape) -> tuple[Step, ...]:
         return (Call("torch.mean", (In(0), (2, 3) if x[0].form == "map" else (1,))),)

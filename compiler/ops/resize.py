@@ -8,7 +8,7 @@ from ...dsl.diagnostic import ArchError
 from ..operator import Ask, Call, In, Operator, Out, Site, Step
 from ..shape import Shape
 from ..sym import Value
-from .common import want
+from .common import same_copies, want
 
 MODES = ("nearest", "bilinear")
 
@@ -32,7 +32,8 @@ class Resize(Operator):
         want(site, "resize", x[1], "map")
         if self.mode not in MODES:
             raise ArchError(errors.unknown_value("mode", str(self.mode), site.at("mode"), MODES))
-        return Shape("map", x[0].channels, x[1].extent, x[1].stride)
+        same_copies(site, "resized to another", x)
+        return x[1].wide(x[0].channels)
 
     def lower(self, ask: Ask, x: tuple[Shape, ...], y: Shape) -> tuple[Step, ...]:
         mode = ask(self.mode)

@@ -1,0 +1,130 @@
+"""A map cut into windows, and back. Windows lie on the batch axis, so every other operator treats each as a sample."""
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+from ...dsl import errors
+from ...dsl.diagnostic import ArchError
+from ..axis import fixed
+from ..operator import Ask, Call, In, Operator, Out, Site, Step
+from ..shape import Shape, text
+from ..sym import Value, apply
+from .common import positive, want
+
+
+@dataclass(frozen=True, slots=True)
+class Windows(Operator):
+    """A map cut into windows of height x columns that do not overlap. [C, H, W] -> copies of [C, h, w], row by row.
+
+    A side of 0, or one that is larger than the map, is the whole side of the map. The last windows are filled up with zeros
+    at the bottom and at the right. Source: Swin, Liu et al. 2021 (arXiv 2103.14030), Section 3.2.
+    """
+
+    name: ClassVar[str] = "windows"
+    summary: ClassVar[str] = "a map cut into windows"
+
+    height: Value
+    columns: Value
+
+    def shape(self, site: Site, *x: Shape) -> Shape:
+        want(site, self.name, x[0], "map")
+        positive(site, self.name, "height", self.height, least=0)
+        positive(site, self.name, "columns", self.columns, least=0)
+        extent = tuple(_side(size, e) for size, e in zip((self.height, self.columns), x[0].extent, strict=True))
+        return replace(x[0], extent=extent, copies=_copies(x[0], extent))
+
+    def lower(self, ask: Ask, x: tuple[Shape, ...], y: Shape) -> tuple[Step, ...]:
+        steps: list[Step] = []
+        sides, more = list[Any](), [0, 0]
+        for k, size in enumerate((ask(self.height), ask(self.columns))):
+            whole = not 0 < size <= ask(x[0].extent[k])
+            if whole:
+                steps.append(Call("hrdsl.length", (In(0), 2 + k)))
+            sides.append(Out(len(steps) - 1) if whole else size)
+            more[k] = 0 if whole else size - 1
+        source: Any = In(0)
+        if any(more):  # what is too much is left out by `unfold`, whatever the size of the map
+            source = Out(len(steps))
+            steps.append(Call("torch.nn.functional.pad", (In(0), (0, more[1], 0, more[0]))))
+        n = len(steps)
+        return (
+            *steps,
+            Call("torch.Tensor.unfold", (source, 2, sides[0], sides[0])),
+            Call("torch.Tensor.unfold", (Out(n), 3, sides[1], sides[1])),
+            Call("torch.permute", (Out(n + 1), (0, 2, 3, 1, 4, 5))),
+            Call("torch.flatten", (Out(n + 2), 0, 2)),
+        )
+
+
+def _side(size: Value, whole: Value) -> Value:
+    """The side of a window on a map with this side."""
+    return apply("select", apply("==", size, 0), apply("min", size, whole), whole)
+
+
+def _copies(x: Shape, window: tuple[Value, ...]) -> Value:
+    """How many windows of a size cover a map, for one sample."""
+    copies = x.copies
+    for side, size in zip(x.extent, window, strict=True):
+        copies = apply("*", copies, apply("ceil", side, size))
+    return copies
+
+
+@dataclass(frozen=True, slots=True)
+class FromWindows(Operator):
+    """Windows joined to a map of the size of a second map; what was filled up is cut off. Copies of [C, h, w], like [., H, W]
+    -> [C, H, W].
+
+    There are as many windows as cover the second map. Its size is read when the network runs.
+    """
+
+    name: ClassVar[str] = "from_windows"
+    summary: ClassVar[str] = "windows joined to a map"
+    inputs: ClassVar[int | None] = 2
+
+    def shape(self, site: Site, *x: Shape) -> Shape:
+        want(site, self.name, x[0], "map")
+        want(site, self.name, x[1], "map")
+        needed = _copies(x[1], x[0].extent)
+        got, wanted = text(x[0].copies), text(needed)
+        site.check(
+            apply("==", x[0].copies, needed),
+            lambda example: ArchError(errors.windows_mismatch("joined to this map", got, wanted, site.span, example)),
+        )
+        return x[1].wide(x[0].channels)
+
+    def lower(self, ask: Ask, x: tuple[Shape, ...], y: Shape) -> tuple[Step, ...]:
+        return (
+            Call("hrdsl.length", (In(1), 0)),
+            Call("hrdsl.length", (In(1), 2)),
+            Call("hrdsl.length", (In(1), 3)),
+            Call("hrdsl.length", (In(0), 2)),
+            Call("hrdsl.length", (In(0), 3)),
+            Call("torch.Tensor.unfold", (In(1), 2, 1, Out(3))),  # a pixel of each window: how many there are
+            Call("torch.Tensor.unfold", (Out(5), 3, 1, Out(4))),
+            Call("hrdsl.size", (Out(6),)),
+            Call("torch.unflatten", (In(0), 0, [Out(0), -1])),
+            Call("torch.unflatten", (Out(8), 1, Out(7))),
+            Call("torch.permute", (Out(9), (0, 5, 1, 6, 2, 7, 3, 4))),
+            Call("torch.flatten", (Out(10), 4, 7)),
+            Call("torch.flatten", (Out(11), 2, 3)),
+            Call("torch.narrow", (Out(12), 2, 0, Out(1))),
+            Call("torch.narrow", (Out(13), 3, 0, Out(2))),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Ones(Operator):
+    """Ones of the size of a flow. [C, H, W] -> [1, H, W], [N, C] -> [N, 1], [C] -> [1].
+
+    Cut into windows, they say which pixels are padding: the mask of `masked_attention`.
+    """
+
+    name: ClassVar[str] = "ones"
+    summary: ClassVar[str] = "ones of the size of a flow"
+
+    def shape(self, site: Site, *x: Shape) -> Shape:
+        return x[0].wide(fixed(1))
+
+    def lower(self, ask: Ask, x: tuple[Shape, ...], y: Shape) -> tuple[Step, ...]:
+        axis = 2 if y.form == "tokens" else 1
+        return Call("torch.narrow", (In(0), axis, 0, 1)), Call("torch.ones_like", (Out(0),))
