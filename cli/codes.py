@@ -498,10 +498,10 @@ CODES: dict[str, Code] = {
     ),
     "E410": Code(
         "a prior that cannot be followed",
-        "A prior gives every value of its quantity a weight; 0 leaves a value out.",
+        "A prior gives values of its quantity a weight; a value without one is never drawn.",
         "space",
-        "s2.times in {1, 2, 3}\nprior s2.times {1: 1, 2: 2}",
-        "s2.times in {1, 2, 3}\nprior s2.times {1: 1, 2: 2, 3: 0}",
+        "s2.times in {1, 2, 3}\nprior s2.times {1: 1, 4: 2}",
+        "s2.times in {1, 2, 3}\nprior s2.times {1: 1, 3: 2}",
     ),
     # train and search
     "E501": Code(

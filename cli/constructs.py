@@ -1,7 +1,7 @@
 """What the constructs and the functions of the language mean: for `hrdsl explain`. Data only; a test compiles every example.
 
-`place` says where the example stands: it is the whole `file`, or cells of which the last is applied (`cells`), or lines
-at the top level (`items`), or lines of a `space`, `branch`, `stage`, `head`, `cell` or `search`. `section` is that of SPEC.md.
+`place` says where the example stands: it is cells of which the last is applied (`cells`), or lines at the top level
+(`items`), or lines of a `space`, `branch`, `stage`, `head`, `cell` or `search`. `section` is that of SPEC.md.
 """
 
 from typing import NamedTuple
@@ -376,7 +376,7 @@ CONSTRUCTS: dict[str, Construct] = {
         "new cell. A list of flows goes as one to a cell or an operator on lists. The arrow binds weaker than all other "
         "marks, and a line may begin with it.",
         "cell",
-        "out = x\n    -> conv(3, width = 16)\n    -> bn\n    -> relu",
+        "block = conv(3, width = 16) -> bn -> relu\nout = x -> block -> block",
         6,
         ("->",),
     ),
@@ -424,7 +424,7 @@ CONSTRUCTS: dict[str, Construct] = {
         "adds and `*` multiplies. `< <= > >=` compare numbers and costs; `==` and `!=` also texts, lists and cells. "
         "A comparison has two sides: write `a < b and b < c`.",
         "cell",
-        "inner = max(x.width * 1/4 // 1, 8)\nout = x + (x -> conv(1, inner) -> relu -> conv(3, x.width))",
+        "inner = max(x.width // 4, 8)\nout = x + (x -> conv(1, inner) -> relu -> conv(3, x.width))",
         6,
         ("+", "-", "*", "/", "//", "%", "<", "<=", ">", ">=", "==", "!="),
     ),
@@ -462,7 +462,7 @@ CONSTRUCTS: dict[str, Construct] = {
         "stage, branch, stage, space. A default wins over a name at the place, so a name is passed on as an argument. "
         "A cell may be an argument too. Parameters of a space are set with `--set`.",
         "cells",
-        "cell around(body, scale = 1) {\n  out = x + (x -> body)\n}\n\n"
+        "cell around(body, depth = 2) {\n  out = x + (x -> repeat(body, times = depth))\n}\n\n"
         "cell twice(width) {\n  out = x -> around(conv(3, width)) -> around(conv(1, width))\n}",
         4,
         ("argument", "default", "scope"),
@@ -503,8 +503,8 @@ USES: dict[str, Use] = {
     "length": Use(
         "Takes one list, also of flows. The number is fixed, since lists have a fixed length; elements that are `none` "
         "count.",
-        "head",
-        "head = last -> conv(1, width = classes)\n}\ncell last() {\n  out = x[length(x) - 1]",
+        "cell",
+        "kernels = [1, 3, 5]\nout = x -> conv(kernels[length(kernels) - 1], width = 16)",
     ),
     "range": Use(
         "`range(n)` holds 0 to n - 1, `range(a, b)` holds a to b - 1. The numbers are fixed and whole. As a domain, "
@@ -546,9 +546,9 @@ USES: dict[str, Use] = {
         "Takes two or more lists of numbers or texts, also decisions over lists. Each list may hold an element several times; "
         "only elements of different lists are compared.",
         "space",
-        "fine_kernels in subsets([1, 3, 5], 2)\ncoarse_kernels in subsets([1, 3, 5], 1)\n"
-        "s1.cell = conv(fine_kernels[0] + fine_kernels[1] - 1, width = coarse_kernels[0] * 16)\n"
-        "require disjoint(fine_kernels, coarse_kernels)",
+        "stage s3 on fine, coarse {\n  cell = conv(kernels[0]) -> conv(kernels[1])\n"
+        "  kernels in subsets([1, 3, 5, 7], 2) per branch\n}\n"
+        "require disjoint(s3.fine.kernels, s3.coarse.kernels)",
     ),
     "contains": Use(
         "Takes a list of numbers or texts, also a decision over lists, and a value. In a constraint, elements that read an "

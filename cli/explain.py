@@ -11,7 +11,7 @@ from ..dsl.errors import near
 from ..dsl.settings import OPTIONS, Option
 from .codes import CODES
 from .common import UsageError, add_json, show, table
-from .constructs import CONSTRUCTS, FUNCTION_SECTION, USES, Construct, Use
+from .constructs import CONSTRUCTS, FUNCTION_SECTION, USES, Construct
 from .forms import setting
 from .library import WIDTH, Answer, find, modules
 
@@ -61,11 +61,10 @@ def names(topic: str = "") -> list[str]:
 def _code(name: str) -> Answer:
     code = CODES[name]
     kind = "warning" if name[0] == "W" else "error"
-    where = _where(code.place)
     parts = [
         f"{kind} {name}: {code.title}",
         fill(code.meaning, WIDTH),
-        f"wrong{where}:\n\n{indent(code.wrong, '    ')}",
+        f"wrong{_where(code.place)}:\n\n{indent(code.wrong, '    ')}",
         f"mended:\n\n{indent(code.mended, '    ')}",
     ]
     plain = {"title": code.title, "meaning": code.meaning, "wrong": code.wrong, "mended": code.mended}
@@ -83,31 +82,30 @@ def _constructs(topic: str) -> Iterator[Answer]:
     """The constructs of this name; `_settings` shows those that are blocks of settings."""
     for name, construct in CONSTRUCTS.items():
         if topic in (name, *construct.also) and name not in OPTIONS:
-            yield _construct(name)
+            yield _construct("construct", name)
 
 
-def _construct(name: str) -> Answer:
-    construct = CONSTRUCTS[name]
-    return {**_page("construct", name, construct.title, construct, construct.section), "also": list(construct.also)}
+def _construct(kind: str, name: str) -> Answer:
+    return {**_page(kind, name, CONSTRUCTS[name]), "also": list(CONSTRUCTS[name].also)}
 
 
 def _functions(topic: str) -> Iterator[Answer]:
     if topic in FUNCTIONS:
         function = FUNCTIONS[topic]
-        yield _page("function", topic, function.summary, USES[topic], FUNCTION_SECTION, function.calls)
+        page = Construct(function.summary, *USES[topic], FUNCTION_SECTION)
+        yield {**_page("function", topic, page, function.calls), "calls": list(function.calls)}
 
 
-def _page(kind: str, name: str, title: str, page: Construct | Use, section: int, calls: tuple[str, ...] = ()) -> Answer:
+def _page(kind: str, name: str, page: Construct, calls: tuple[str, ...] = ()) -> Answer:
     parts = [
-        f"{kind} {name}: {title}",
-        *(["  " + ", ".join(calls)] if calls else []),
+        f"{kind} {name}: {page.title}",
+        *(["\n".join(f"  {call}" for call in calls)] if calls else []),
         fill(page.meaning, WIDTH, break_on_hyphens=False),
         f"example{_where(page.place)}:\n\n{indent(page.example, '    ')}",
-        f"more: SPEC.md, section {section}",
+        f"more: SPEC.md, section {page.section}",
     ]
-    plain = {"title": title, "meaning": page.meaning, "usage": page.example, "section": section}
-    called = {"calls": list(calls)} if calls else {}
-    return {"kind": kind, "name": name, **called, **plain, "text": "\n\n".join(parts)}
+    plain = {"title": page.title, "meaning": page.meaning, "usage": page.example, "section": page.section}
+    return {"kind": kind, "name": name, **plain, "text": "\n\n".join(parts)}
 
 
 # settings ----------------------------------------------------------------------------------------------------------
@@ -116,9 +114,9 @@ def _page(kind: str, name: str, title: str, page: Construct | Use, section: int,
 def _settings(topic: str) -> Iterator[Answer]:
     for block, options in OPTIONS.items():
         if topic == block:
-            page = _construct(block)
+            page = _construct("block", block)
             text = f"{page['text']}\n\nits settings\n\n" + "\n".join(_option_table(options))
-            yield {**page, "kind": "block", "settings": list(options), "text": text}
+            yield {**page, "settings": list(options), "text": text}
         for name, option in options.items():
             if topic in (name, f"{block}.{name}"):
                 yield _setting(f"{block}.{name}", option)

@@ -24,6 +24,7 @@ MOST_NODES = 15_000
 """A space expands to at most this many nodes."""
 MOST_TIMES = 1_000
 """A cell follows itself at most this often."""
+JOIN = "one flow is needed here: join a list with `sum` or `concat`, or take one of it: `pair[0]`"
 DEEPEST = 40
 """Cells nest at most this deep."""
 SETTINGS: Mapping[str, tuple[str, tuple[type, ...]]] = {
@@ -109,7 +110,7 @@ class Builder:
     def require_flow(self, value: Any, span: Span) -> Flow:
         if not isinstance(value, Flow):
             raise ArchError(
-                errors.no_flow(span) if value is None else errors.wrong_kind(kind_of(value), "a flow", span)
+                errors.no_flow(span) if value is None else errors.wrong_kind(kind_of(value), "a flow", span, JOIN)
             )
         return value
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -76,7 +77,10 @@ def _parts(space: "Decisions", constraint: Constraint) -> str:
     names = [n for n in COSTS if re.search(rf"\b{n}\b", constraint.syntax.condition.span.text)]
     if names:
         rows = space.free(np.random.default_rng(0), 2000 if space.decisions else 1)
+        if space.decisions:
+            free = type(space)(replace(space.graph, constraints=()), space.costs)
+            rows = np.concatenate([rows, np.array([free.smallest(), free.largest()], dtype=rows.dtype)])
         costs = space.costs(rows)
-        drawn = " in 2,000 draws" if space.decisions else ""
+        drawn = " as far as found" if space.decisions else ""
         found += [errors.between(n, f"{costs[n].min():,}", f"{costs[n].max():,}", drawn) for n in names]
     return errors.parts(found)

@@ -26,6 +26,8 @@ from .vector import Array, Evaluation, Genes
 
 SMALL = 2_000
 """Up to this many, the ends of the space are found by looking at all."""
+CLIMBS = 6
+"""Otherwise by so many climbs."""
 PATIENCE = 400
 """Batches that rejection may draw for one sample."""
 MOST_JOINT = 1_000
@@ -282,11 +284,11 @@ class Decisions:
         return low, high
 
     def largest(self) -> tuple[int, ...]:
-        """The architecture with most MACs that single changes reach; used for shared training and reports."""
+        """The architecture with most MACs, or that climbs by single changes reach; for shared training and reports."""
         return self._ends[1]
 
     def smallest(self) -> tuple[int, ...]:
-        """The architecture with fewest MACs that single changes reach."""
+        """The architecture with fewest MACs, or that climbs by single changes reach."""
         return self._ends[0]
 
     def _climb(self, sign: int) -> tuple[int, ...]:
@@ -294,29 +296,45 @@ class Decisions:
             return ()
         rows = self._starts()
         rows = rows[self.feasible(rows)]
-        row = rows[self._rank(rows, sign).argmax()]
+        best = np.argsort(-self._rank(rows, sign), kind="stable")[: CLIMBS if self._climbs else 1]
+        ends = np.array([self._summit(rows[i], sign) for i in best]) if self._climbs else rows[best]
+        return tuple(int(g) for g in ends[self._rank(ends, sign).argmax()])
+
+    def _summit(self, row: Array, sign: int) -> Array:
+        """Where single changes do not lead any further."""
         while True:
             around = self._neighbours(row)
             around = around[self.feasible(around)]
             rank = self._rank(np.concatenate([row[None], around]), sign)
             if rank.argmax() == 0 or rank.max() <= rank[0]:
-                return tuple(int(g) for g in row)
+                return row
             row = around[rank.argmax() - 1]
+
+    @property
+    def _climbs(self) -> bool:
+        """Whether there are too many architectures to look at all."""
+        return self.ranking is None or self.ranking.total > SMALL
 
     def _starts(self) -> Genes:
         """Where the climb starts: every architecture of a small space, else the corners and some drawn ones."""
-        if self.ranking is not None and self.ranking.total <= SMALL:
+        if self.ranking is not None and not self._climbs:
             return self.ranking.all()
         corners = np.array([[0] * len(self.decisions), [n - 1 for n in self.cardinalities]], dtype=np.int16)
-        return np.concatenate([self.canonical(corners), self.sample(np.random.default_rng(0), 32)])
+        rng = np.random.default_rng(0)
+        return np.concatenate([self.repair(corners, rng), self.sample(rng, 32)])
 
     def _neighbours(self, row: Array) -> Genes:
+        """All single changes; what becomes active by one takes its first values, or its last."""
+        ask = self._ask(row[None])
+        absent = np.array([not (a is True or ask(a).all()) for a in self.active])
+        full = np.where(absent, np.array(self.cardinalities) - 1, row).astype(np.int16)
         out = []
-        for i, n in enumerate(self.cardinalities):
-            for value in range(n):
-                if value != row[i]:
-                    out.append(row.copy())
-                    out[-1][i] = value
+        for start in (row, full) if absent.any() else (row,):
+            for i, n in enumerate(self.cardinalities):
+                for value in range(n):
+                    if value != row[i]:
+                        out.append(start.copy())
+                        out[-1][i] = value
         return self.canonical(np.array(out, dtype=np.int16).reshape(len(out), len(self.decisions)))
 
     def _rank(self, rows: Genes, sign: int) -> Array:

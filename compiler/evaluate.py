@@ -242,6 +242,8 @@ class Evaluator:
             return place.name
         if expr.name == "branches" and place.kind == "stage":
             return tuple(v for v in place.scope.values.values() if isinstance(v, Place))
+        if expr.name == "cells" and place.scope.size:
+            return tuple(_cell_place(place, k, expr) for k in range(1, place.scope.size + 1))
         made = self.decisions.made.get((*place.scope.path, expr.name))
         if made is not None and any(v is None or is_callable(v) for v in made.values):
             return Alternatives(chosen(made), made.values, made.labels)
@@ -270,6 +272,8 @@ class Evaluator:
         index = self.whole(expr.index, use, "a position")
         if isinstance(value, Place):
             return _cell_place(value, index, expr)
+        if not value:
+            raise ArchError(errors.wrong_kind("an empty list", "a list with items", expr.base.span))
         if not 0 <= index < len(value):
             raise ArchError(
                 errors.out_of_range("the position", str(index), f"from 0 to {len(value) - 1}", expr.index.span)
@@ -405,12 +409,14 @@ def _item(decision: Decision, k: int, row: tuple[int, ...]) -> Any:
     return decision.values[row[0]][k]
 
 
-def _cell_place(place: Place, index: int, expr: Index) -> Place:
+def _cell_place(place: Place, index: int, expr: Index | Attribute) -> Place:
     """`stage.branch[k]`: the k-th cell of a branch in a stage, from 1."""
     if not place.scope.size:
         raise ArchError(errors.wrong_kind(kind_of(place), "a branch within a stage", expr.base.span))
     if not 1 <= index <= place.scope.size:
-        raise ArchError(errors.out_of_range("the cell", str(index), f"from 1 to {place.scope.size}", expr.index.span))
+        raise ArchError(
+            errors.out_of_range(f"the cell of {place.name}", str(index), f"from 1 to {place.scope.size}", expr.span)
+        )
     scope = place.scope
     return Place(Scope("slot", (*scope.path, index), scope.module, scope), "cell", f"{place.name}[{index}]")
 

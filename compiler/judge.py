@@ -71,12 +71,10 @@ def read_prior(evaluator: Evaluator, line: PriorLine, scope: Scope, found: list[
         found.append(errors.bad_prior("all weights are zero", line.span, "give at least one value a weight"))
     plain = settled(quantity)
     if isinstance(plain, Table):
-        missing = [v for v in dict.fromkeys(plain.values) if v not in seen]
+        missing = [v for v in seen if v not in plain.values]
         if missing:
-            shown = ", ".join(label_of(v) if not labels else labels[v] for v in missing[:8])
-            found.append(
-                errors.bad_prior(f"no weight for {shown}", line.span, "give every value a weight, 0 to leave it out")
-            )
+            shown = ", ".join(f"`{label_of(v)}`" for v in missing[:8])
+            found.append(errors.bad_prior(f"it is never {shown}", line.span, "give weights to values that it can have"))
     return Prior(quantity, weights, line)
 
 

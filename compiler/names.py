@@ -160,4 +160,4 @@ def unknown(name: str, span: Span, known: Iterable[str], own: Iterable[str]) -> 
     """A name that nothing declares; one of the library's modules is only not used."""
     if (STD / f"{name}.arch").is_file():
         return errors.not_used(name, f"std.{name}", span)
-    return errors.unknown_name(name, "name", span, known, listed=own)
+    return errors.unknown_name(name, "name", span, known, listed=own, cell="x" in own)

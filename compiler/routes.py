@@ -135,7 +135,7 @@ class Trellis:
         down, span = self._entry("down", lane), self._span("down")
         if not isinstance(down, tuple) or len(down) != halvings:
             got = f"a list of {len(down)}" if isinstance(down, tuple) else kind_of(down)
-            raise ArchError(errors.wrong_kind(got, f"a list of {halvings} layers", span))
+            raise ArchError(errors.wrong_kind(got, f"a list of {halvings} layer{'s' if halvings > 1 else ''}", span))
         bounds = (0, *down, self.layers)
         rising = both(*(apply("<", a, b) for a, b in pairwise(bounds)))
         self.make.site(span, both(self.make.condition, opened)).check(

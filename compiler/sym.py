@@ -287,7 +287,20 @@ def _shorter(function: str, args: tuple[Value, ...]) -> Value:
             return options[0]
         if len(options) == 2 and _where_equal(index, *options):
             return options[1]
+    if function == "%" and args[1] == 1 and _whole(args[0]):
+        return 0
     return Apply(function, args)
+
+
+@lru_cache(maxsize=1 << 12)
+def _whole(value: Value) -> bool:
+    """Whether a value is seen to be a whole number for every choice."""
+    if isinstance(value, Table):
+        return all(isinstance(v, int) for v in value.values)
+    if isinstance(value, Apply):
+        parts = value.args[1:] if value.function == "select" else value.args
+        return value.function in ("select", "+", "-", "*", "min", "max") and all(map(_whole, parts))
+    return isinstance(value, int)
 
 
 def _where_equal(index: Value, first: Value, second: Value) -> bool:
@@ -438,11 +451,11 @@ def _implies(one: Value, other: Value, depth: int = 3) -> bool:
 
 
 def _follows(factors: tuple[Value, ...], fact: Value) -> bool:
-    """Whether what several tables say of the decisions of another, each by itself, implies it."""
+    """Whether what the tables among the factors say of the decisions of another, each by itself, implies it."""
     if not isinstance(fact, Table):
         return False
     near = [f for f in factors if isinstance(f, Table) and not {*f.deps}.isdisjoint(fact.deps)]
-    if len(near) < 2:
+    if not near:
         return False
     columns = [_spread(_projected(f, fact.deps), fact.deps) for f in near]
     return all(fact.values[i] for i, row in enumerate(zip(*columns, strict=True)) if all(row))

@@ -98,10 +98,18 @@ def foreign(text: str, span: Span, help: str) -> Diagnostic:
 
 
 def unknown_name(
-    name: str, kind: str, span: Span, known: Iterable[str], where: str = "", listed: Iterable[str] | None = None
+    name: str,
+    kind: str,
+    span: Span,
+    known: Iterable[str],
+    where: str = "",
+    listed: Iterable[str] | None = None,
+    cell: bool = False,
 ) -> Diagnostic:
-    """`listed` are those of the known names that are shown where none is close."""
+    """`listed` are those of the known names that are shown where none is close; `cell`: it stands in a cell."""
     help = near(name, known, listed) or "declare it, or give it as a parameter"
+    if cell and not help.startswith("did you mean"):
+        help = f"a cell sees its parameters only: add `{name}` to them, it is then found where the cell is used"
     return Diagnostic("E201", f"unknown {kind} `{name}`{where}", Label(span, "not declared"), help=help)
 
 
@@ -115,8 +123,8 @@ def unknown_block(kind: str, where: str, span: Span, known: Iterable[str]) -> Di
     return Diagnostic("E203", f"`{kind}` is no block of {where}", Label(span), help=near(kind, known))
 
 
-def unknown_entry(name: str, where: str, span: Span, known: Iterable[str]) -> Diagnostic:
-    return Diagnostic("E204", f"{where} has no entry `{name}`", Label(span), help=near(name, known))
+def unknown_entry(name: str, where: str, span: Span, known: Iterable[str], hint: str | None = None) -> Diagnostic:
+    return Diagnostic("E204", f"{where} has no entry `{name}`", Label(span), help=hint or near(name, known))
 
 
 def missing_entry(name: str, where: str, span: Span, example: str) -> Diagnostic:
@@ -258,12 +266,13 @@ def out_of_range(name: str, value: str, want: str, span: Span, used: Span | None
     return Diagnostic("E305", f"`{name}` must be {want}", Label(span, f"it is {value}"), there, help)
 
 
-def width_mismatch(first: str, second: str, used: Span, example: str) -> Diagnostic:
+def width_mismatch(first: str, second: str, used: Span, form: str, example: str) -> Diagnostic:
+    last = "conv(1, width = ...)" if form == "map" else "linear(width = ...)"
     return Diagnostic(
         "E306",
         "these flows cannot be joined: their widths differ",
         Label(used, f"{first} and {second} wide{example}"),
-        help="end one of them with `conv(1, width = ...)`",
+        help=f"end one of them with `{last}`, or give both the same `width`",
     )
 
 

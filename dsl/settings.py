@@ -83,6 +83,21 @@ OPTIONS: dict[str, dict[str, Option]] = {
 }
 
 
+ELSEWHERE = {
+    **dict.fromkeys(
+        ("lr", "learning_rate", "weight_decay", "momentum"),
+        "it belongs to the optimizer: `optimizer = adamw(lr = 3e-3)`",
+    ),
+    **dict.fromkeys(("epochs", "iterations", "max_steps"), "the length is given in optimiser steps: `steps = 1500`"),
+    **dict.fromkeys(
+        ("population", "generations", "crossover", "mutation"),
+        "it belongs to the strategy: `strategy = nsga2(population = 40)`",
+    ),
+    **dict.fromkeys(("random", "distill"), "it belongs to the sampling: `sample = sandwich(random = 2)`"),
+}
+"""Where a setting stands that people write at the top."""
+
+
 def defaults(kind: str) -> Settings:
     """The settings of a block that says nothing."""
     return {name: _complete(option, option.default) for name, option in OPTIONS[kind].items()}
@@ -104,7 +119,11 @@ def read_settings(block: Block, found: list[Diagnostic]) -> Settings:
                 found.append(errors.declared_twice(name, line.target.span, seen[name]))
             seen[name] = line.target.span
             if name not in options:
-                found.append(errors.unknown_entry(name, f"a `{block.kind}` block", line.target.span, options))
+                found.append(
+                    errors.unknown_entry(
+                        name, f"a `{block.kind}` block", line.target.span, options, ELSEWHERE.get(name)
+                    )
+                )
             else:
                 values[name] = _value(name, options[name], line.value, found)
     return values

@@ -11,7 +11,8 @@ import torch
 from hrdsl.dsl.model import Model, Space, Stage
 from hrdsl.dsl.modules import library
 
-from .meaning import ABSENT, Cell, Choose, Closed, Evaluation, Links, Op, Path, Place, Scope, plain
+from .concrete import ABSENT, Cell, Closed, Links, Op, Path, Place, Scope, plain
+from .meaning import Choose, Evaluation
 from .torch_operators import Flow, Wrong, signature
 
 

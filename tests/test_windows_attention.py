@@ -49,6 +49,10 @@ def space(head: str, cells: str = "", size: str = "3, 7, 10") -> Compiled:
     return compiled(f"{cells}\nspace s {{\n  input = [{size}]\n  width = 4\n  head = {head}\n}}\n")
 
 
+def chosen(made: Compiled, genes: tuple[int, ...]) -> list[int]:
+    return [d.values[g] for d, g in zip(made.graph.decisions, genes, strict=True)]
+
+
 def image(*size: int) -> Tensor:
     return torch.randn(2, *(size or (3, HEIGHT, COLUMNS)), generator=torch.Generator().manual_seed(0))
 
@@ -99,7 +103,7 @@ def test_windows_are_views_of_the_padded_map(size: tuple[int, int]) -> None:
 def test_masked_attention_sees_no_padding() -> None:
     made, x = compiled(SEARCHED), image()
     for genes in made.decisions.enumerate():
-        size = [made.graph.decisions[k].values[g] for k, g in enumerate(genes)]
+        size = chosen(made, tuple(genes))
         network = extract(made.graph, None, tuple(genes))
         wq, bq, wv, bv, wk, bk = ordered(network, "q", "v", "k")
         q, k, v = F.conv2d(x, wq, bq), F.conv2d(x, wk, bk), F.conv2d(x, wv, bv)
@@ -149,7 +153,7 @@ def test_windows_of_windows() -> None:
 
 def test_windows_of_another_resolution() -> None:
     """Windows that are halved cover a map that is halved."""
-    cell = "cell half() { out = x -> windows(4, 4) -> conv(3, width = 4, stride = 2) -> from_windows(x -> average_pool) }"
+    cell = "cell half() { out = x -> windows(4, 4) -> conv(3, 4, 2) -> from_windows(x -> average_pool) }"
     made = space("half", cell, "3, 8, 12")
     output = made.graph.nodes[made.graph.output].shape
     assert (output.extent, output.stride, output.copies) == ((4, 6), 2, 1)
@@ -222,7 +226,7 @@ def test_every_architecture_costs_what_torch_counts() -> None:
         assert macs * 2 * len(x) == counter.get_total_flops()
         assert macs == figures(made.graph, genes)["macs"]
         assert together["parameters"][row] == sum(p.numel() for p in network.parameters())
-        assert together["peak_activation_bytes"][row] == peak(*(d.values[g] for d, g in zip(made.graph.decisions, genes)))
+        assert together["peak_activation_bytes"][row] == peak(*chosen(made, genes))
 
 
 def peak(height: int, columns: int) -> int:

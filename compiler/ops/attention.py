@@ -63,7 +63,7 @@ class MaskedAttention(Attention):
 
     def shape(self, site: Site, *x: Shape) -> Shape:
         same_extent(site, "used as key and mask", (x[1], x[3]))
-        single = partial(errors.width_mismatch, text(x[3].width), "1", site.span)
+        single = partial(errors.width_mismatch, text(x[3].width), "1", site.span, x[3].form)
         site.check(apply("==", x[3].width, 1), lambda example: ArchError(single(example)))
         return Attention.shape(self, site, *x[:3])
 

@@ -132,7 +132,7 @@ def _or_else(a: Shape, b: Shape) -> Shape:
 
 def same_width(site: Site, one: Shape, two: Shape) -> None:
     """Two inputs have one width wherever both flow."""
-    fault = partial(errors.width_mismatch, text(one.width), text(two.width), site.span)
+    fault = partial(errors.width_mismatch, text(one.width), text(two.width), site.span, one.form)
     together(site, one, two, (apply("==", one.width, two.width),), fault)
 
 
