@@ -532,6 +532,13 @@ CODES: dict[str, Code] = {
         "strategy = nsga3(population = 16)",
         "strategy = nsga2(population = 16)",
     ),
+    "E505": Code(
+        "training takes one head",
+        "The loss and the metric are those of one output. A space with `heads` compiles, runs and is exported.",
+        "items",
+        "space s {\n  input = [3, 32, 32]\n  heads {\n    a = conv(1, width = 4)\n    b = conv(3, width = 2)\n  }\n}\n\ntrain t for s {}",
+        "space s {\n  input = [3, 32, 32]\n  head = conv(1, width = 4)\n}\n\ntrain t for s {}",
+    ),
     # warnings
     "W601": Code(
         "a decision with one possible value",

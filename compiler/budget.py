@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from fractions import Fraction
+from functools import partial, reduce
 from math import prod
 from typing import Any
 
@@ -10,7 +11,7 @@ from ..dsl.diagnostic import ArchError, Span
 from .axis import largest
 from .operator import Operator, Weight
 from .shape import Shape
-from .sym import Table, Value
+from .sym import Table, Value, apply
 
 STEPS = 400_000
 """No space takes more steps; an expression, an item of a list and a decision's value are one each."""
@@ -60,5 +61,7 @@ def affordable(op: Operator, x: tuple[Shape, ...], y: Shape, weights: Iterable[W
     sized += [("an operator", MACS, factors) for factors in op.work(x, y)]
     for what, most, factors in sized:
         count = prod(max(1, largest(f)) for f in factors)
+        if count > most:  # factors that are not large together, as the size and the number of windows
+            count = largest(reduce(partial(apply, "*"), factors))
         if count > most:
             raise ArchError(errors.too_large(what, f"{count:,}", most, span))

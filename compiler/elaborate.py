@@ -339,7 +339,9 @@ class Elaborator(Builder):
         out = self.require_flow(self.flow(value, x, base, scope, span), span)
         site, whole = self.site(span, True), apply("==", out.shape.copies, 1)
         site.check(out.shape.present, lambda example: ArchError(errors.no_flow(span, example)))
-        site.check(whole, lambda example: ArchError(errors.windowed_output(text(out.shape.copies), span, example)))
+        windows, help = f"{text(out.shape.copies)} windows", "join them by `from_windows`"
+        fault = partial(errors.wrong_form, "head", want="one flow for each sample", span=span, help=help)
+        site.check(whole, lambda example: ArchError(fault(got=f"{windows}{example}")))
         return out
 
     def lane_of(self, name: str) -> Lane:

@@ -12,9 +12,9 @@ from functools import cached_property
 from typing import Literal
 
 from .graph import Graph, Lane, Node, Switch
-from .liveness import liveness
+from .liveness import chosen, liveness
 from .shape import Shape, text
-from .sym import Decision, Table, Value, at, deps, either, implied, is_sym, merge
+from .sym import Decision, Table, Value, at, both, deps, either, implied, is_sym, merge
 
 Role = Literal["input", "stem", "enter", "slot", "fuse", "head", "other"]
 Genes = Sequence[int]
@@ -23,6 +23,8 @@ NAMES = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 SWITCHES = ("choice", "depth")
 """What elaboration calls the nodes that choose between cells and between depths."""
 
+JOINTS = ("from", "same", "route")
+"""What routes call the nodes that join flows, take one from another route, and leave a route out."""
 SIGNS = {"sum": "+", "multiply": "*"}
 """Operators that the language writes as a sign."""
 
@@ -138,8 +140,11 @@ class _Outliner:
         self.graph = graph
         self.genes = genes
         self.live = liveness(graph)
-        self.parts = [_parts(n.name) for n in graph.nodes]
         self.places = {p for n in graph.nodes for p in (n.stage, n.lane) if p}
+        lanes = {x.name for x in graph.lanes}
+        named = [_parts(n.name) for n in graph.nodes]
+        self.routed = {p[0] for p in named if _on_route(p, lanes)}
+        self.parts = [_off_route(p, lanes) if p[0] in self.routed else p for p in named]
         self.groups, self.group_of = self.grouped()
 
     def run(self) -> Outline:
@@ -168,11 +173,11 @@ class _Outliner:
     # groups
 
     def grouped(self) -> tuple[list[_Group], list[_Group | None]]:
-        """Every node's group; a lane's choice of depth belongs to none: flows pass through it."""
+        """Every node's group; choices of depth and the points of a route belong to none: flows pass through them."""
         groups: dict[str, _Group] = {}
         of: list[_Group | None] = []
         for i, node in enumerate(self.graph.nodes):
-            if self.is_depth(i):
+            if self.is_depth(i) or self.is_joint(i):
                 of.append(None)
                 continue
             fresh = _group(node, self.parts[i])
@@ -183,6 +188,12 @@ class _Outliner:
 
     def is_depth(self, i: int) -> bool:
         return bool(self.graph.nodes[i].lane) and len(self.parts[i]) == 3 and self.parts[i][2] == "depth"
+
+    def is_joint(self, i: int) -> bool:
+        """Whether a node only hands on what a route passed."""
+        parts = self.parts[i]
+        last = re.sub(r"\d+$", "", str(parts[-1]))
+        return parts[0] in self.routed and (last in JOINTS or parts[2:3] == ("last",))
 
     def alive(self, group: _Group) -> bool:
         return group.role == "input" or any(self.holds(self.live.nodes[i]) for i in group.nodes)
@@ -266,18 +277,14 @@ class _Outliner:
 
     def options(self, group: _Group, genes: Genes | None) -> tuple[Option, ...]:
         """The cells that a box can be: what its choice names, else the parts of its chain."""
-        choice = next(
-            (i for i in group.nodes if len(self.parts[i]) == group.base + 1 and self.parts[i][-1] == "choice"), None
-        )
-        if choice is not None:
-            labels = _labels(self.graph.nodes[choice].op)
-            if labels:
-                select = self.graph.nodes[choice].op.select  # type: ignore[attr-defined]
-                kept = labels if genes is None else (labels[at(select, genes)],)
-                return tuple(Option(label, times=self.repeats(group, label)) for label in kept)
+        found: dict[str, None] = {}
+        for choice in self.tops(group):
+            labels = _labels(choice)
+            found |= dict.fromkeys(labels if genes is None or not labels else (labels[at(choice.select, genes)],))
+        if found:
+            return tuple(Option(label, times=self.repeats(group, label)) for label in found)
         live = [i for i in group.nodes if genes is None or at(self.live.nodes[i], genes)]
-        found = list(dict.fromkeys(self.parts[i][group.base] for i in live if len(self.parts[i]) > group.base))
-        chain = _chain(found)
+        chain = _chain(dict.fromkeys(self.parts[i][group.base] for i in live if len(self.parts[i]) > group.base))
         if len(set(chain)) == 1:
             return (Option(chain[0], times=max(len(chain), self.repeats(group, chain[0]))),)
         shown = chain if len(chain) <= 3 else [chain[0], "...", chain[-1]]
@@ -294,17 +301,31 @@ class _Outliner:
         elsewhere = {d.index for x in self.graph.lanes for d in deps(x.width)}
         elsewhere |= {d.index for d in self.select_of(group)} | {d.index for d in self.gates_of(group)}
         found = merge(self.graph.nodes[i].op.deps() for i in live)
+        if group.stage in self.routed:
+            return self.of_layer(group, found, elsewhere)
         own = [(d, _within(_parts(d.path), group, self.places)) for d in found if d.index not in elsewhere]
         return [(d, path) for d, path in own if path is not None]
 
+    def of_layer(
+        self, group: _Group, found: tuple[Decision, ...], elsewhere: set[int]
+    ) -> list[tuple[Decision, tuple[Part, ...]]]:
+        """The decisions of the routes in a layer: once for all of them in a space, else of each."""
+        kept: dict[tuple[Part, ...], Decision] = {}
+        for d in found:
+            stage, route, *inside = _parts(d.path)
+            if d.index not in elsewhere and stage == group.stage and inside[0] == group.slot:
+                kept.setdefault(tuple(inside[1:]) if self.genes is None else (route, *inside[1:]), d)
+        return [(d, path) for path, d in kept.items()]
+
+    def tops(self, group: _Group) -> list[Switch]:
+        """The choices between the options of a group, those that can be made."""
+        tops = [i for i in group.nodes if len(self.parts[i]) == group.base + 1 and self.parts[i][-1] == "choice"]
+        ops = [self.graph.nodes[i].op for i in tops if len(tops) == 1 or self.holds(self.live.nodes[i])]
+        return [op for op in ops if isinstance(op, Switch)]
+
     def select_of(self, group: _Group) -> tuple[Decision, ...]:
         """The decision that chooses between the options of a group."""
-        tops = [
-            self.graph.nodes[i].op
-            for i in group.nodes
-            if len(self.parts[i]) == group.base + 1 and self.parts[i][-1] == "choice"
-        ]
-        return merge(deps(op.select) for op in tops if isinstance(op, Switch) and _labels(op))
+        return merge(deps(op.select) for op in self.tops(group) if _labels(op))
 
     def gates_of(self, group: _Group) -> tuple[Decision, ...]:
         """The decisions that open and close links into a fusion."""
@@ -325,20 +346,30 @@ class _Outliner:
         found: dict[str, tuple[int, list[Value]]] = {}
         for i in group.nodes:
             for source, condition in zip(self.graph.nodes[i].inputs, self.live.inputs[i], strict=True):
-                if source is not None and self.group_of[source] is not group and self.holds(condition):
-                    found.setdefault(self.origin(source).key, (source, []))[1].append(condition)
+                if source is None or not self.holds(condition):
+                    continue
+                for origin, node, when in self.origins(source, condition):
+                    if origin is not group:
+                        found.setdefault(origin.key, (node, []))[1].append(when)
         return {key: (source, either(*conditions)) for key, (source, conditions) in found.items()}
 
-    def origin(self, i: int) -> _Group:
-        """The group a flow comes from, through choices of depth: the deepest, or the chosen one."""
+    def origins(self, i: int, condition: Value) -> Iterator[tuple[_Group, int, Value]]:
+        """The groups a flow comes from: through choices of depth the deepest, or the chosen one; through joints each."""
         group = self.group_of[i]
         if group is not None:
-            return group
+            yield group, i, condition
+            return
         node = self.graph.nodes[i]
         assert isinstance(node.op, Switch)
-        source = node.inputs[-1 if self.genes is None else at(node.op.select, self.genes)]
-        assert source is not None
-        return self.origin(source)
+        if self.is_depth(i):
+            source = node.inputs[-1 if self.genes is None else at(node.op.select, self.genes)]
+            assert source is not None
+            yield from self.origins(source, condition)
+            return
+        for k, source in enumerate(node.inputs):
+            when = both(condition, chosen(self.graph, i, k))
+            if source is not None and self.holds(when):
+                yield from self.origins(source, when)
 
     def gating(self, group: _Group, condition: Value) -> tuple[Decision, ...]:
         """The decisions that close a link while its target stays."""
@@ -361,7 +392,7 @@ class _Outliner:
     def track(self, lane: Lane) -> Track:
         place = _place(self.text(lane.stride))
         if lane.width is None:
-            return Track(lane.name, place, None)
+            return Track(lane.name, place, self.halving(lane))
         many = (
             tuple(dict.fromkeys(map(str, lane.width.values))) if isinstance(lane.width, Table) else (text(lane.width),)
         )
@@ -369,7 +400,27 @@ class _Outliner:
         return Track(lane.name, place, Setting("width", values))
 
 
+    def halving(self, lane: Lane) -> Setting | None:
+        """Where the route to a lane halves the resolution."""
+        down = (d for d in self.graph.decisions if _parts(d.path)[1:] == (lane.name, "down"))
+        found = next((d for d in down if _parts(d.path)[0] in self.routed), None)
+        return None if found is None else _setting(found, ("down",), self.genes)
+
+
 # names and places
+
+
+def _on_route(parts: tuple[Part, ...], lanes: set[str]) -> bool:
+    """Whether a node is the point of a route where a layer ends: `paths.low[2].middle.from`."""
+    return parts[-1] in ("from", "same", "route") and parts[1:2] != () and parts[1] in lanes
+
+
+def _off_route(parts: tuple[Part, ...], lanes: set[str]) -> tuple[Part, ...]:
+    """A node's path without the stride that its route is at, and whether it halves."""
+    if len(parts) < 4 or not isinstance(parts[2], int) or parts[3] not in lanes:
+        return parts
+    inside = parts[4:]
+    return (*parts[:3], *(inside[1:] if inside[:1] == ("down",) else inside))
 
 
 def _parts(name: str) -> tuple[Part, ...]:
@@ -386,6 +437,8 @@ def _group(node: Node, parts: tuple[Part, ...]) -> _Group:
         return _Group(key, roles.get(key, "other"), key, "", 0, 1, [])
     third = parts[2] if len(parts) > 2 else "other"
     path = f"{node.stage}.{node.lane}"
+    if parts[1:2] != (node.lane,) and third == "fuse":
+        path = f"{node.stage}.{parts[1]}"
     if isinstance(third, int):
         return _Group(f"{path}[{third}]", "slot", node.stage, node.lane, third, 3, [])
     role: Role = "enter" if third == "enter" else "fuse" if third == "fuse" else "other"

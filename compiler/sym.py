@@ -216,12 +216,12 @@ def size(decisions: Iterable[Decision]) -> int:
 
 def variable(decision: Decision) -> Value:
     """The chosen value of a decision."""
-    return tabulate((decision,), lambda row: decision.values[row[0]])
+    return _canonical((decision,), decision.values)
 
 
 def chosen(decision: Decision) -> Value:
     """The index of the chosen value."""
-    return tabulate((decision,), lambda row: row[0])
+    return _canonical((decision,), tuple(range(len(decision))))
 
 
 def tabulate(over: tuple[Decision, ...], value: Callable[[tuple[int, ...]], Any]) -> Value:
@@ -230,6 +230,8 @@ def tabulate(over: tuple[Decision, ...], value: Callable[[tuple[int, ...]], Any]
 
 
 def _canonical(over: tuple[Decision, ...], values: tuple[Any, ...]) -> Value:
+    if len(over) == 1:
+        return values[0] if values.count(values[0]) == len(values) else Table(over, values)
     kept = list(over)
     for d in over:
         place = kept.index(d)

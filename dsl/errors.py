@@ -109,7 +109,7 @@ def unknown_name(
     """`listed` are those of the known names that are shown where none is close; `cell`: it stands in a cell."""
     help = near(name, known, listed) or "declare it, or give it as a parameter"
     if cell and not help.startswith("did you mean"):
-        help = f"a cell sees its parameters only: add `{name}` to them, it is then found where the cell is used"
+        help += "; a cell sees nothing else: a name of the place of use has to be one of its parameters"
     return Diagnostic("E201", f"unknown {kind} `{name}`{where}", Label(span, "not declared"), help=help)
 
 
@@ -276,27 +276,13 @@ def width_mismatch(first: str, second: str, used: Span, form: str, example: str)
     )
 
 
-def size_mismatch(what: str, first: str, second: str, used: Span, example: str) -> Diagnostic:
-    return Diagnostic(
-        "E307",
-        f"these flows cannot be {what}: their sizes differ",
-        Label(used, f"{first} and {second}{example}"),
-        help="bring one to the size of the other: `x -> resize(other)`",
-    )
-
-
-def windows_mismatch(what: str, first: str, second: str, used: Span, example: str) -> Diagnostic:
-    return Diagnostic(
-        "E307",
-        f"these flows cannot be {what}: they are cut into different numbers of windows",
-        Label(used, f"{first} and {second} copies{example}"),
-        help="cut both alike with `windows`, or join them behind `from_windows`",
-    )
-
-
-def windowed_output(copies: str, span: Span, example: str) -> Diagnostic:
-    label = Label(span, f"it is cut into {copies} windows{example}")
-    return Diagnostic("E308", "the output of a head is whole", label, help="join the windows with `from_windows`")
+def size_mismatch(what: str, first: str, second: str, used: Span, example: str, windows: bool = False) -> Diagnostic:
+    """`windows`: the sizes are numbers of windows."""
+    unit, help = "", "bring one to the size of the other: `x -> resize(other)`"
+    if windows:
+        unit, help = " windows", "cut both alike, or join the windows by `from_windows` first"
+    title = f"these flows cannot be {what}: their sizes differ"
+    return Diagnostic("E307", title, Label(used, f"{first} and {second}{unit}{example}"), help=help)
 
 
 def wrong_form(operator: str, got: str, want: str, span: Span, help: str = "") -> Diagnostic:
@@ -508,6 +494,11 @@ def nothing_to_search(space: str, span: Span) -> Diagnostic:
 
 def unknown_choice(setting: str, name: str, span: Span, known: Iterable[str]) -> Diagnostic:
     return Diagnostic("E504", f"no {setting} is called `{name}`", Label(span), help=near(name, known))
+
+
+def several_heads(kind: str, space: str, span: Span) -> Diagnostic:
+    help = "training and search take a space with one `head`; compile and export take several"
+    return Diagnostic("E505", f"`{kind}` takes one head, space `{space}` has several", Label(span), help=help)
 
 
 # W6xx: warnings ----------------------------------------------------------------------------------------------------

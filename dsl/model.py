@@ -98,7 +98,9 @@ def build_model(module: Module) -> Model:
     for cell in module.of_kind("cell"):
         _check_cell(cell, found)
     names = [s.name for s in spaces]
+    several = {s.name for s in spaces if s.heads}
     runs = tuple(_run(b, names, found) for kind in ("train", "search") for b in module.of_kind(kind))
+    found += [errors.several_heads(r.kind, r.space, r.span) for r in runs if r and r.space in several]
     if found:
         raise ArchError(*found)
     return Model(module, spaces, tuple(r for r in runs if r is not None))

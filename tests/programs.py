@@ -32,7 +32,8 @@ class Writer:
         self.written: dict[str, str] = {}
         self.open: list[str] = []
         """Decisions that a constraint may name, as conditions."""
-        self.numbers: list[str] = []
+        self.numbers: dict[str, tuple[int, ...]] = {}
+        """Decisions over numbers, with their values."""
 
     def pick(self, items: Sequence[str]) -> str:
         return self.rng.choice(items)
@@ -222,9 +223,10 @@ class Writer:
         return [*rows, "}"]
 
     def width(self, name: str) -> str:
-        domain = self.pick(("= 8", "= 2 * base", "in {4, 8}", "in 4..12 step 4", "in [4 * k for k in range(1, 3)]"))
-        if domain.startswith("in"):
-            self.numbers.append(f"{name}.width")
+        domains = {"in {4, 8}": (4, 8), "in 4..12 step 4": (4, 8, 12), "in [4 * k for k in range(1, 3)]": (4, 8)}
+        domain = self.pick(("= 8", "= 2 * base", *domains))
+        if domain in domains:
+            self.numbers[f"{name}.width"] = domains[domain]
         return f"width {domain}"
 
     def staged(self, branches: tuple[str, ...]) -> list[str]:
@@ -261,11 +263,13 @@ class Writer:
         if kind == 0:
             return [f"times = [{', '.join(str(self.rng.randint(1, 2)) for _ in on)}]"]
         if kind == 1:
-            self.numbers.append(f"{stage}.times")
-            return [self.pick(("times in 1..2", "times in {1, 3}", "times in 0..1"))]
+            domain, self.numbers[f"{stage}.times"] = self.rng.choice(
+                (("1..2", (1, 2)), ("{1, 3}", (1, 3)), ("0..1", (0, 1)))
+            )
+            return [f"times in {domain}"]
         if kind == 2:
             fixed = on[:1] if self.chance(0.3) else []
-            self.numbers += [f"{stage}.{b}.times" for b in on if b not in fixed]
+            self.numbers |= {f"{stage}.{b}.times": (1, 2) for b in on if b not in fixed}
             return ["times in 1..2 per branch", *(f"{b}.times = {self.rng.randint(1, 2)}" for b in fixed)]
         if kind == 3:
             return self.rng.choice((["times = 2"], ["rounds = 2"], ["times = 2", "rounds = 2"]))
@@ -356,7 +360,7 @@ class Writer:
             return []
         rows = []
         if self.numbers:
-            n, m = self.pick(self.numbers), self.pick(self.numbers)
+            n, m = self.pick(list(self.numbers)), self.pick(list(self.numbers))
             forms = (f"{n} <= 8", f"sum([{n}, {m}]) >= 2", f"max({n}, {m}) >= 1", f"min([{n}, {m}]) <= 8")
             forms += (f"{n} <= {m} or {n} >= 2", f"not contains([{n}, {m}], 12)", f"distinct([{n}, 2 * {n} + 1])")
             rows += [f"  require {self.pick(forms)}"]
@@ -366,8 +370,9 @@ class Writer:
             rows += [f"  require {self.pick(forms)}"]
         rows += ["  require macs <= 1G and parameters >= 1"] if self.chance(0.3) else []
         if self.numbers and self.chance(0.3):
-            weights = ", ".join(f"{k}: {self.pick(('1', '1/2', '3'))}" for k in (0, 1, 2, 3, 4, 8, 12))
-            rows += [f"  prior {self.pick(self.numbers)} {{{weights}}}"]
+            name = self.pick(list(self.numbers))
+            weights = ", ".join(f"{k}: {self.pick(('1', '1/2', '3'))}" for k in self.numbers[name])
+            rows += [f"  prior {name} {{{weights}}}"]
         return rows
 
 

@@ -21,8 +21,8 @@ from .torch_operators import Wrong
 
 SHAPES = ("E303", "E304", "E305", "E306", "E307", "E308", "E309", "E310", "E311", "E315", "E322")
 """Refusals that say that an architecture cannot be built."""
-OTHER = ("E301", "E403", "E404", "E405")
-"""What has to be fixed and is not, and constraints that exclude each other: nothing that torch could say."""
+OTHER = ("E301", "E403", "E404", "E405", "E410")
+"""What has to be fixed and is not, and constraints and priors that exclude each other: nothing that torch could say."""
 DRAWN, RAW, TRIES = 3, 5, 3
 
 

@@ -104,7 +104,8 @@ def same_copies(site: Site, what: str, x: tuple[Shape, ...]) -> None:
     for first, other in pairs(x):
         if first.copies == other.copies:
             continue
-        fault = partial(errors.windows_mismatch, what, text(first.copies), text(other.copies), site.span)
+        copies = text(first.copies), text(other.copies)
+        fault = partial(errors.size_mismatch, what, *copies, site.span, windows=True)
         together(site, first, other, (apply("==", first.copies, other.copies),), fault)
 
 

@@ -1,6 +1,7 @@
 """A map cut into windows, and back. Windows lie on the batch axis, so every other operator treats each as a sample."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, ClassVar
 
 from ...dsl import errors
@@ -85,11 +86,9 @@ class FromWindows(Operator):
         want(site, self.name, x[0], "map")
         want(site, self.name, x[1], "map")
         needed = _copies(x[1], x[0].extent)
-        got, wanted = text(x[0].copies), text(needed)
-        site.check(
-            apply("==", x[0].copies, needed),
-            lambda example: ArchError(errors.windows_mismatch("joined to this map", got, wanted, site.span, example)),
-        )
+        copies = text(x[0].copies), text(needed)
+        fault = partial(errors.size_mismatch, "joined to a map", *copies, site.span, windows=True)
+        site.check(apply("==", x[0].copies, needed), lambda example: ArchError(fault(example)))
         return x[1].wide(x[0].channels)
 
     def lower(self, ask: Ask, x: tuple[Shape, ...], y: Shape) -> tuple[Step, ...]:
