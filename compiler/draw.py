@@ -295,7 +295,8 @@ def heading(track: Track) -> str:
 
 def table(box: Box, palette: dict[str, str]) -> str:
     """A box: a coloured row for each cell it can be, then what holds in every case."""
-    above = [font(box.role, 9, FAINT)] if box.role in CAPTIONED else []
+    caption = box.key.removeprefix("heads.") if box.key.startswith("heads.") else box.role
+    above = [font(caption, 9, FAINT)] if box.role in CAPTIONED else []
     opacity = FADED if box.note else FIRM
     options = [option(o, palette.get(o.name, PLAIN) + opacity) for o in box.options]
     below = [*map(told, box.settings), *([font(box.note, 10, OPEN)] if box.note else []), font(box.size, 10, FAINT)]
@@ -326,7 +327,7 @@ def subtitle(outline: Outline) -> str:
     count = len(outline.lanes)
     words = [f"{count} branch{'es' if count != 1 else ''}"] if count else []
     words += [f"{outline.decisions} open decision{'s' if outline.decisions != 1 else ''}"] if outline.decisions else []
-    return ", ".join(words) or "all choices made"
+    return ", ".join(words) or ("all choices made" if outline.title.startswith("architecture") else "no choices")
 
 
 def swatches(outline: Outline, palette: dict[str, str]) -> Iterator[str]:

@@ -337,12 +337,17 @@ class Elaborator(Builder):
         if value is not None and not is_callable(value):
             raise ArchError(errors.wrong_kind(kind_of(value), "a cell", span))
         out = self.require_flow(self.flow(value, x, base, scope, span), span)
-        site, whole = self.site(span, True), apply("==", out.shape.copies, 1)
-        site.check(out.shape.present, lambda example: ArchError(errors.no_flow(span, example)))
-        windows, help = f"{text(out.shape.copies)} windows", "join them by `from_windows`"
-        fault = partial(errors.wrong_form, "head", want="one flow for each sample", span=span, help=help)
-        site.check(whole, lambda example: ArchError(fault(got=f"{windows}{example}")))
+        self.site(span, True).check(out.shape.present, lambda example: ArchError(errors.no_flow(span, example)))
+        self.whole(out, span)
         return out
+
+    def whole(self, out: Flow, span: Span) -> None:
+        """An output is not cut into windows."""
+        copies, want, help = text(out.shape.copies), "one flow for each sample", "join the windows by `from_windows`"
+        self.site(span, True).check(
+            apply("==", out.shape.copies, 1),
+            lambda example: ArchError(errors.wrong_form("head", f"{copies} windows{example}", want, span, help)),
+        )
 
     def lane_of(self, name: str) -> Lane:
         found, width = self.evaluator.find("width", self.branches[name])

@@ -6,12 +6,12 @@ genes every choice is open; with genes only the live parts remain, with the valu
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from typing import Literal
 
-from .graph import Graph, Lane, Node, Switch
+from .graph import Graph, Lane, Node, Outputs, Switch
 from .liveness import chosen, liveness
 from .shape import Shape, text
 from .sym import Decision, Table, Value, at, both, deps, either, implied, is_sym, merge
@@ -78,10 +78,14 @@ class Box:
     size: str
     sign: str = ""
     note: str = ""
+    made: bool = False
+    """Whether its choices are made: several options are then those of several routes."""
 
     @property
     def open(self) -> bool:
-        return len(self.options) > 1 or any(o.open for o in (*self.options, Option("", self.settings)))
+        return (len(self.options) > 1 and not self.made) or any(
+            o.open for o in (*self.options, Option("", self.settings))
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,18 +184,32 @@ class _Outliner:
             if self.is_depth(i) or self.is_joint(i):
                 of.append(None)
                 continue
-            fresh = _group(node, self.parts[i])
+            fresh = self.link(node, i) if self.chained and node.stage == "head" else _group(node, self.parts[i])
+            if self.parts[i][0] == "heads" and not node.lane:
+                fresh = _Group(f"heads.{self.parts[i][1]}", "head", "head", "", i, 2, [])
             group = groups.setdefault(fresh.key, fresh)
             group.nodes.append(i)
             of.append(group)
         return list(groups.values()), of
 
+    @cached_property
+    def chained(self) -> bool:
+        """Whether a network is a chain in its head: nothing else, and of several links."""
+        head = {p[1:2] for p, n in zip(self.parts, self.graph.nodes, strict=True) if n.stage == "head"}
+        return not self.graph.lanes and len(head) > 1 and () not in head
+
+    def link(self, node: Node, i: int) -> _Group:
+        """An empty group for one link of such a chain."""
+        return _Group(f"head.{self.parts[i][1]}", "head", "head", "", i, 1, [])
+
     def is_depth(self, i: int) -> bool:
         return bool(self.graph.nodes[i].lane) and len(self.parts[i]) == 3 and self.parts[i][2] == "depth"
 
     def is_joint(self, i: int) -> bool:
-        """Whether a node only hands on what a route passed."""
+        """Whether a node only hands on: what a route passed, or all outputs together."""
         parts = self.parts[i]
+        if isinstance(self.graph.nodes[i].op, Outputs):
+            return True
         last = re.sub(r"\d+$", "", str(parts[-1]))
         return parts[0] in self.routed and (last in JOINTS or parts[2:3] == ("last",))
 
@@ -224,9 +242,33 @@ class _Outliner:
             )
             for o in options
         )
-        shape = self.graph.nodes[group.nodes[-1]].shape
+        shape = self.graph.nodes[
+            next(i for i in reversed(group.nodes) if not i or self.holds(self.live.nodes[i]))
+        ].shape
         place = (group.key, group.role, group.stage, group.lane, column)
-        return Box(*place, named, common, self.size(shape, group), self.sign(group), self.note(group))
+        size, sign, note, made = self.size(shape, group), self.sign(group), self.note(group), self.genes is not None
+        ways = self.ways(group) if made and group.stage in self.routed else ()
+        if len(ways) > 1:
+            return Box(*place, ways, (), size, sign, note, made)
+        return Box(*place, named, common, size, sign, note, made)
+
+    def ways(self, group: _Group) -> tuple[Option, ...]:
+        """The cell of each route at one layer and stride of an architecture; one that routes share is the first one's."""
+        found: dict[Part, list[int]] = {}
+        for i in group.nodes:
+            if group.role == "slot" and self.holds(self.live.nodes[i]):
+                found.setdefault(self.parts[i][1], []).append(i)
+        inside = self.settings(group)
+        return tuple(
+            Option(
+                self.options(replace(group, nodes=nodes), self.genes)[0].name,
+                (
+                    Setting("route", (str(route),)),
+                    *(_setting(d, path[1:], self.genes) for d, path in inside if path[0] == route),
+                ),
+            )
+            for route, nodes in found.items()
+        )
 
     def sign(self, group: _Group) -> str:
         """How a fusion without a choice of cells joins its flows."""
@@ -315,7 +357,9 @@ class _Outliner:
             stage, route, *inside = _parts(d.path)
             if d.index not in elsewhere and stage == group.stage and inside[0] == group.slot:
                 kept.setdefault(tuple(inside[1:]) if self.genes is None else (route, *inside[1:]), d)
-        return [(d, path) for path, d in kept.items()]
+        one = len({path[0] for path in kept}) == 1 and self.genes is not None
+        several = len({self.parts[i][1] for i in group.nodes if self.holds(self.live.nodes[i])}) > 1
+        return [(d, path[1:] if one and not several else path) for path, d in kept.items()]
 
     def tops(self, group: _Group) -> list[Switch]:
         """The choices between the options of a group, those that can be made."""
@@ -399,11 +443,15 @@ class _Outliner:
         values = many if self.genes is None else (str(at(lane.width, self.genes)),)
         return Track(lane.name, place, Setting("width", values))
 
-
     def halving(self, lane: Lane) -> Setting | None:
         """Where the route to a lane halves the resolution."""
         down = (d for d in self.graph.decisions if _parts(d.path)[1:] == (lane.name, "down"))
         found = next((d for d in down if _parts(d.path)[0] in self.routed), None)
+        route = (
+            c for p, c in zip(self.parts, self.live.nodes, strict=True) if p[0] in self.routed and p[1] == lane.name
+        )
+        if not any(map(self.holds, route)):
+            return None
         return None if found is None else _setting(found, ("down",), self.genes)
 
 
@@ -437,11 +485,11 @@ def _group(node: Node, parts: tuple[Part, ...]) -> _Group:
         return _Group(key, roles.get(key, "other"), key, "", 0, 1, [])
     third = parts[2] if len(parts) > 2 else "other"
     path = f"{node.stage}.{node.lane}"
-    if parts[1:2] != (node.lane,) and third == "fuse":
-        path = f"{node.stage}.{parts[1]}"
+    if third == "fuse":
+        return _Group(f"{node.stage}.{parts[1]}.fuse", "fuse", node.stage, str(parts[1]), 0, 3, [])
     if isinstance(third, int):
         return _Group(f"{path}[{third}]", "slot", node.stage, node.lane, third, 3, [])
-    role: Role = "enter" if third == "enter" else "fuse" if third == "fuse" else "other"
+    role: Role = "enter" if third == "enter" else "other"
     return _Group(f"{path}.{third}", role, node.stage, node.lane, 0, 3, [])
 
 

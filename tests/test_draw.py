@@ -10,13 +10,16 @@ from pathlib import Path
 import pytest
 
 from hrdsl.compiler import draw as drawing
-from hrdsl.compiler.api import compile_file
+from hrdsl.compiler.api import compile_file, compile_module
 from hrdsl.compiler.draw import colours, dot, draw
 from hrdsl.compiler.graph import Graph
 from hrdsl.compiler.outline import Outline, outline
+from hrdsl.dsl.diagnostic import Source
+from hrdsl.dsl.modules import load_source
 
 ROOT = Path(__file__).parents[1]
 GOLDEN = Path(__file__).parent / "golden" / "draw"
+ROUTES = ROOT / "tests" / "routes" / "trellis.arch"
 TINY = ROOT / "examples" / "tiny.arch"
 ONE = {"coarse.width": "32", "s2.times": "2", "s2.fine.light_attention.heads": "2", "s2.fine.cell": "light_attention"}
 LARGEST = {
@@ -268,3 +271,29 @@ def test_each_renderer_draws(
     done = draw(dot(outline(tiny)), tmp_path / f"tiny{suffix}")
     assert done == drawing.Drawn(tmp_path / f"tiny{suffix}")
     assert done.path.read_bytes().startswith(start)
+
+
+def test_routes_are_cells_by_layer_and_stride() -> None:
+    """Each layer and stride is one box with the cells that it can be; in an architecture, with those of its routes."""
+    space = compile_file(ROUTES, settings={"layers": 4})
+    whole = outline(space.graph)
+    slots = [b for b in whole.boxes if b.role == "slot"]
+    assert {b.key for b in slots} == {
+        *(f"paths.{lane}[{k}]" for lane in ("high", "middle") for k in range(1, 5)),
+        *(f"paths.low[{k}]" for k in range(2, 5)),
+    }
+    assert all("residual" in [o.name for o in b.options] for b in slots)
+    assert ("paths.high[1]", "paths.middle[2]") in {(k.source, k.target) for k in whole.links}
+    one = outline(space.graph, space.decisions.largest())
+    assert not any(b.open for b in one.boxes)
+    assert all(o.settings[0].name == "route" for b in one.boxes if len(b.options) > 1 for o in b.options)
+
+
+def test_several_heads_have_a_box_each() -> None:
+    text = (
+        "hrdsl 1\nuse std.fusion\nspace two {\n  input = [3, 8, 8]\n  branch fine at 1/1 { width = 4 }\n"
+        "  stage s on fine { cell = conv(3) }\n  heads {\n    labels = concat -> conv(1, width = 4)\n"
+        "    depth = concat -> conv(3, width = 1)\n  }\n}\n"
+    )
+    picture = outline(compile_module(load_source(Source("two.arch", text), Path())).graph)
+    assert [b.key for b in picture.boxes if b.role == "head"] == ["heads.labels", "heads.depth"]

@@ -17,7 +17,7 @@ from hrdsl.compiler.module import extract, over_store, supernet
 from hrdsl.compiler.plan import Planner
 from hrdsl.compiler.specialise import Specialiser
 from hrdsl.compiler.store import Store
-from hrdsl.dsl.diagnostic import ArchError, Source
+from hrdsl.dsl.diagnostic import Source
 from hrdsl.dsl.modules import load_source
 from hrdsl.dsl.settings import Chosen
 from hrdsl.runtime.task import Examples
@@ -76,7 +76,9 @@ def test_the_count_where_layers_are_removed(layers: int) -> None:
     assert found.value == ways(layers, alone)
 
 
-FEW = (("blocks.conv_bn_relu(3), blocks.residual, blocks.conv_bn_relu(5), blocks.inverted_residual", "blocks.residual"),)
+FEW = (
+    ("blocks.conv_bn_relu(3), blocks.residual, blocks.conv_bn_relu(5), blocks.inverted_residual", "blocks.residual"),
+)
 NARROW = (("units in {4, 6, 8, 10, 12} per cell", "units = 12"),)
 TWO = (("high, middle, low", "high, middle"), ("  branch low at 1/8 {}\n", ""), (", paths.low.down", ""))
 
@@ -120,7 +122,11 @@ def route_genes(space: Compiled, names: list[str]) -> Iterator[dict[str, int]]:
 def allowed(space: Compiled, row: Genes) -> bool:
     routes = chosen(space, row)
     halved = [k for r in routes.values() for k in r.down]
-    return bool(routes) and len(halved) == len(set(halved)) and all(r.cells[k - 1] not in ("skip", "identity") for r in routes.values() for k in r.down)
+    return (
+        bool(routes)
+        and len(halved) == len(set(halved))
+        and all(r.cells[k - 1] not in ("skip", "identity") for r in routes.values() for k in r.down)
+    )
 
 
 # what routes share
@@ -283,9 +289,7 @@ def test_single_changes_and_crossings_stay_in_the_space() -> None:
 
 def test_training() -> None:
     space = trellis(4)
-    pictures = Examples(
-        torch.zeros(2, 3, 64, 64, dtype=torch.uint8), torch.zeros(2, 64, 64, dtype=torch.uint8), 4, 255
-    )
+    pictures = Examples(torch.zeros(2, 3, 64, 64, dtype=torch.uint8), torch.zeros(2, 64, 64, dtype=torch.uint8), 4, 255)
     options = {"optimizer": Chosen("sgd", {"lr": 0.01, "momentum": 0.9, "weight_decay": 0.0})}
     sandwich = Chosen("sandwich", {"random": 2, "distill": False})
     settings = {**options, "sample": sandwich, "steps": 2, "batch": 2, "seed": 1}

@@ -140,6 +140,40 @@ def test_a_mask_weighs_the_keys() -> None:
     torch.testing.assert_close(network(x).flatten(2), wanted)
 
 
+CROSS = """
+cell stripes(values, height, columns, heads) {
+  cut = windows(height, columns)
+  keys = values -> cut
+  out = masked_attention(x -> cut, keys, keys, x -> ones -> cut, heads = heads) -> from_windows(x)
+}
+cell cross(size, heads = 2) {
+  q = x -> conv(1, x.width, bias = true)
+  v = x -> conv(1, x.width, bias = true)
+  rows = q -> split(2, 0) -> stripes(v -> split(2, 0), size, 0, heads)
+  columns = q -> split(2, 1) -> stripes(v -> split(2, 1), 0, size, heads)
+  out = [rows, columns] -> concat
+}
+"""
+
+
+def test_cross_shaped_attention() -> None:
+    """As HRViT (Gu et al. 2022): stripes of padded projections, values as keys, -100 where a key is padding."""
+    network, x = extract(space("cross(3)", CROSS, "8, 7, 10").graph, None, ()), image(8, HEIGHT, COLUMNS)
+    wq, bq, wv, bv = network.parameters()
+    q, v = F.conv2d(x, wq, bq), F.conv2d(x, wv, bv)
+
+    def stripes(q: Tensor, v: Tensor) -> Tensor:
+        one, two, real = (cut(t, 3, 0).flatten(0, 2).flatten(2) for t in (q, v, torch.ones_like(q[:, :1])))
+        one, two = one.unflatten(1, (2, 2)), two.unflatten(1, (2, 2))
+        weights = (one.transpose(2, 3) @ two * 2**-0.5 - 100 * (1 - real[:, None])).softmax(-1)
+        found = two @ weights.transpose(2, 3)
+        return joined(found.reshape(2, -1, 1, 4, 3, q.shape[3]), *q.shape[2:])
+
+    rows = stripes(q[:, :4], v[:, :4])
+    columns = stripes(q[:, 4:].transpose(2, 3), v[:, 4:].transpose(2, 3)).transpose(2, 3)
+    torch.testing.assert_close(network(x), torch.cat([rows, columns], 1))
+
+
 def test_windows_of_windows() -> None:
     cell = "cell twice() { outer = x -> windows(4, 5)\n inner = outer -> windows(2, 2) -> conv(3, width = 3)\n out = inner -> from_windows(outer) -> from_windows(x) }"
     network, x = extract(space("twice", cell).graph, None, ()), image()
@@ -270,3 +304,11 @@ def test_what_is_refused(code: str, head: str, cells: str) -> None:
     with pytest.raises(ArchError) as fault:
         extract(space(head, cells, "3, 8, 8").graph, None, ())
     assert fault.value.found[0].code == code
+
+
+def test_what_is_too_large_is_judged_window_by_window() -> None:
+    """The largest window and the largest number of windows do not meet in one architecture."""
+    cell = "cell local(size) { flow = x -> windows(size, size)\n out = attention(flow, flow, flow) -> from_windows(x) }"
+    made = space("local(size in {0, 8})", cell, "64, 512, 512")
+    assert made.costs.one((0,))["macs"] == 2 * (512 * 512) ** 2 * 64
+    assert made.costs.one((1,))["macs"] == 2 * 64 * 512 * 512 * 64

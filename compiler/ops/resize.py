@@ -32,7 +32,7 @@ class Resize(Operator):
         want(site, "resize", x[1], "map")
         if self.mode not in MODES:
             raise ArchError(errors.unknown_value("mode", str(self.mode), site.at("mode"), MODES))
-        same_copies(site, "resized to another", x)
+        same_copies(site, "resized to each other", x)
         return x[1].wide(x[0].channels)
 
     def lower(self, ask: Ask, x: tuple[Shape, ...], y: Shape) -> tuple[Step, ...]:
