@@ -152,9 +152,9 @@ CONSTRUCTS: dict[str, Construct] = {
         "several outputs of one network",
         "`heads { ... }` stands in a space instead of `head`. Each entry is a head of its own over the flows of all "
         "branches, and the network returns a dictionary of their results. Training takes spaces of one head.",
-        "head",
-        "heads {\n  labels = fusion.concat_up -> conv(1, width = classes)\n"
-        "  edges = fusion.concat_up -> conv(1, width = 1) -> sigmoid\n}",
+        "items",
+        "space s(classes = 4) {\n  input = [3, 32, 32]\n  stem = conv(3, width = 8) -> bn -> relu\n  heads {\n"
+        "    labels = conv(1, width = classes)\n    edges = conv(1, width = 1) -> sigmoid\n  }\n}",
         9,
     ),
     "train": Construct(

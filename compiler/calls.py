@@ -90,7 +90,7 @@ def _named(
         if isinstance(given, Fix):
             out[name] = ask.value(given.value, use, use.path)
             continue
-        declared = _owner(use)
+        declared = ask.holder if ask.holder in use.chain() else _owner(use)
         owner = owner_of(use, declared, given.per, given.span)
         held = declared.path if given.per is None else _held(use, base)
         path = ask.decisions.site((*owner.path, *base[len(held) :], callee), call.span)

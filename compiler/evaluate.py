@@ -81,6 +81,8 @@ class Evaluator:
         self.operators = operators
         self.functions = FUNCTIONS
         self.budget = Budget()
+        self.holder: Scope | None = None
+        """The place of the entry that is evaluated: it owns the decisions among its arguments."""
         self.judging = False
         """Within a constraint: aggregates keep their elements apart."""
 
@@ -157,6 +159,7 @@ class Evaluator:
         if name in declared.busy:
             raise ArchError(errors.recursive(name, said(entry)))
         declared.busy.add(name)
+        outer, self.holder = self.holder, declared
         try:
             if isinstance(entry, Vary):
                 owner = owner_of(use, declared, entry.per, entry.span)
@@ -167,6 +170,7 @@ class Evaluator:
             return value
         finally:
             declared.busy.discard(name)
+            self.holder = outer
 
     def vary(self, name: str, entry: Vary, owner: Scope, use: Scope) -> Any:
         """The decision that `name in domain` makes in `owner`: a number, a list of numbers, or alternatives."""

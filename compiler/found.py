@@ -11,11 +11,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from ..dsl.diagnostic import Source, Span
+from ..dsl.diagnostic import ArchError, Source, Span
 from ..dsl.format import format_text
 from ..dsl.modules import Module, load_source
 from ..dsl.syntax import Block, Members, Syntax, Vary, path_text
 from .api import Compiled, compile_module
+from .constraints import figures
 from .graph import Choice
 from .sym import at, deps
 
@@ -25,21 +26,36 @@ Place = tuple[str | int, ...]
 
 def found_text(compiled: Compiled, genes: Sequence[int], notes: Sequence[str] = ()) -> str:
     """The `.arch` text of one architecture; `notes` become comments above the space."""
-    writer = _Writer(compiled, genes, notes)
-    text = format_text(Source(compiled.model.module.source.name, writer.text()))
-    for _ in range(3):
-        left = _left(text, compiled)
-        if not left:
+    try:
+        return _closed(_Writer(compiled, genes, notes))
+    except ArchError:
+        return _spread(_Writer(compiled, genes, notes, spread=True))
+
+
+def _closed(writer: "_Writer") -> str:
+    """The text with every decision closed; those that it still opens are closed with their first value."""
+    for _ in range(ROUNDS):
+        text = writer.formatted()
+        again = compile_text(text, writer.compiled)
+        if not again.graph.sites:
+            writer.check(again)
             return text
-        writer.extra |= left
-        text = format_text(Source(compiled.model.module.source.name, writer.text()))
-    raise ValueError(f"cannot close {', '.join(map(path_text, left))}")
+        writer.extra |= {
+            (*c.owner, c.name): value_text(c.decision.values[0], c.decision.labels[0]) for c in again.graph.sites
+        }
+    raise ValueError(f"cannot close {', '.join(d.path for d in again.graph.decisions)}")
 
 
-def _left(text: str, compiled: Compiled) -> dict[Place, str]:
-    """Decisions still open in a text: what no architecture of it computes; any value does."""
-    again = compile_text(text, compiled)
-    return {(*c.owner, c.name): value_text(c.decision.values[0], c.decision.labels[0]) for c in again.graph.sites}
+def _spread(writer: "_Writer") -> str:
+    """The text with one line for each place that reads a decision; the `in` lines go when nothing is left to read them."""
+    text = _closed(writer)
+    for rest in ("gone", "first"):
+        writer.rest = rest
+        try:
+            return _closed(writer)
+        except ArchError:
+            continue
+    return text
 
 
 def compile_text(text: str, like: Compiled) -> Compiled:
@@ -56,9 +72,15 @@ def value_text(value: Any, label: str) -> str:
     return str(value) if isinstance(value, Fraction) else label
 
 
+ROUNDS = 6
+"""Closing decisions may bring others to light, at most so often."""
+
+
 class _Writer:
-    def __init__(self, compiled: Compiled, genes: Sequence[int], notes: Sequence[str]) -> None:
+    def __init__(self, compiled: Compiled, genes: Sequence[int], notes: Sequence[str], spread: bool = False) -> None:
         self.compiled = compiled
+        self.rest = "open" if spread else ""
+        """What becomes of `in` lines whose places have lines of their own: they stay, are gone, or take the first value."""
         self.genes = genes
         self.notes = notes
         self.module: Module = compiled.model.module
@@ -71,6 +93,14 @@ class _Writer:
         self.extra: dict[Place, str] = {}
         self.filled: set[int] = set()
         """Decisions that were written together with the cell that they belong to."""
+
+    def formatted(self) -> str:
+        return format_text(Source(self.module.source.name, self.text()))
+
+    def check(self, again: Compiled) -> None:
+        """Raises ArchError unless a network without decisions is the architecture: what it computes costs the same."""
+        if figures(again.graph, ()) != figures(self.compiled.graph, self.genes):
+            raise ArchError()
 
     def text(self) -> str:
         """The edited source, not yet formatted."""
@@ -109,6 +139,11 @@ class _Writer:
         here = vary.span.source is self.module.source and _inside(vary.span, self.space.span)
         live = live or (choices[:1] if here else [])
         texts = {(*c.owner, c.name): self._chosen(c) for c in live}
+        if self.rest and here and self._is_line(vary):
+            lines |= texts
+            first = f"{vary.target} = {self._value(choices[0], 0)}" if self.rest == "first" else ""
+            edits += [] if self.rest == "open" else [(vary.span.start, vary.span.stop, first)]
+            return
         if here and len(set(texts.values())) == 1:
             edits.append((vary.span.start, vary.span.stop, f"{vary.target} = {next(iter(texts.values()))}"))
             return
@@ -125,7 +160,9 @@ class _Writer:
 
     def _chosen(self, choice: Choice) -> str:
         """The chosen value of a decision as text; a cell keeps its arguments, with their own choices filled in."""
-        gene = self.genes[choice.decision.index]
+        return self._value(choice, self.genes[choice.decision.index])
+
+    def _value(self, choice: Choice, gene: int) -> str:
         value = choice.decision.values[gene]
         domain = self.varies[choice.span].domain
         if value is None or isinstance(value, int | Fraction | str | tuple):
@@ -156,7 +193,11 @@ class _Writer:
         for path, value in lines.items():
             stage = str(path[0]) if path[0] in self.stages and len(path) > 2 else None
             block = next(
-                (b for b in self.space.lines if isinstance(b, Block) and b.kind in ("stage", "routes") and b.name == stage),
+                (
+                    b
+                    for b in self.space.lines
+                    if isinstance(b, Block) and b.kind in ("stage", "routes") and b.name == stage
+                ),
                 self.space,
             )
             target = path_text(path[1:] if stage else path)

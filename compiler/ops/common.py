@@ -80,7 +80,9 @@ def half(kernel: int, padding: str, dilation: int = 1) -> int:
 
 
 def divides(site: Site, operator: str, what: str, value: Value, setting: str, by: Value) -> None:
-    """`value` is a multiple of `by`, a setting."""
+    """`value` is a multiple of `by`, a setting; of 1 it need not be told."""
+    if by == 1:
+        return
     place = site.at(setting)
     site.check(
         apply("==", apply("%", value, by), 0),
