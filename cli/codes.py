@@ -470,7 +470,7 @@ CODES: dict[str, Code] = {
     ),
     "E406": Code(
         "a value outside the domain",
-        "An override closes or narrows a decision to values that its domain holds.",
+        "An override that fixes a decision gives it one of the values that its domain holds.",
         "branch",
         "branch coarse at 1/4 { width in {24, 32} }\ncoarse.width = 40",
         "branch coarse at 1/4 { width in {24, 32} }\ncoarse.width = 32",

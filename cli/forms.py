@@ -144,7 +144,7 @@ def model_lines(model: "Model") -> Iterator[str]:
 
 
 def _space(space: "Space") -> Iterator[str]:
-    from ..dsl.format import flat
+    from ..dsl.flat import flat
 
     yield f"space {space.name}({', '.join(map(flat, space.parameters))})"
     yield from (f"  ## {line}" for line in space.docs)
@@ -166,13 +166,13 @@ def _run(run: "Run") -> Iterator[str]:
 
 
 def _entries(entries: "tuple[Fix | Vary, ...]", indent: int) -> Iterator[str]:
-    from ..dsl.format import flat
+    from ..dsl.flat import flat
 
     yield from (" " * indent + flat(e) for e in entries)
 
 
 def _requires(requires: "tuple[Require, ...]") -> Iterator[str]:
-    from ..dsl.format import flat
+    from ..dsl.flat import flat
 
     yield from (f"  require {flat(r.condition)}" for r in requires)
 

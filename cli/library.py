@@ -11,7 +11,7 @@ from ..compiler.operator import Operator, signature
 from ..compiler.ops import operators
 from ..dsl.diagnostic import ArchError, Source, Span
 from ..dsl.errors import near
-from ..dsl.format import flat
+from ..dsl.flat import flat
 from ..dsl.modules import STD, Module, load, load_source, read_source
 from ..dsl.packages import module_folder, module_roots
 from ..dsl.syntax import Attribute, Block, Name, Syntax, Vary

@@ -6,9 +6,10 @@ from functools import cached_property
 from itertools import product
 from math import prod
 
+from .conditions import both, either
 from .graph import Graph, Switch, unshared
 from .liveness import liveness
-from .sym import Apply, Decision, Table, Value, apply, both, deps, either, is_sym, tabulate
+from .sym import Apply, Decision, Table, Value, apply, deps, is_sym, tabulate
 
 
 @dataclass(frozen=True, slots=True)

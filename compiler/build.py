@@ -2,22 +2,23 @@
 
 from collections import ChainMap
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
 from ..dsl import errors
-from ..dsl.diagnostic import ArchError, Diagnostic, Label, Span
+from ..dsl.diagnostic import ArchError, Diagnostic, Span
 from ..dsl.syntax import Fix, Target, Vary
 from .axis import Axis, Chosen
 from .budget import affordable
+from .conditions import both, either
 from .evaluate import Evaluator
 from .graph import Node, Switch
-from .kinds import is_number
+from .kinds import is_numeric
 from .operator import Operator, signature
-from .scope import Decisions, Path, Scope, misspelt
+from .scope import Decisions, Path, Scope, misspelt, numbered
 from .shape import Shape
-from .sym import Apply, Decision, Table, Value, apply, both, deps, either, implied, is_sym
+from .site import Suspicion, UseSite, place_of, used_here
+from .sym import Apply, Table, Value, apply, deps, is_sym
 from .values import UNABLE, Alternatives, Cell, Flow, Named, Operation, Pipeline, Repeat, is_callable, kind_of
 
 MOST_NODES = 15_000
@@ -34,53 +35,6 @@ SETTINGS: Mapping[str, tuple[str, tuple[type, ...]]] = {
     "text": ("a text", (str,)),
 }
 """What a setting of an operator is, in words and in types."""
-
-
-class UseSite:
-    """Where an operator is applied, under which condition."""
-
-    def __init__(
-        self,
-        span: Span,
-        condition: Value,
-        places: Mapping[str, Span] | None = None,
-        later: "list[Suspicion] | None" = None,
-    ) -> None:
-        self.span = span
-        self.condition = condition
-        self.places = places or {}
-        self.later = later
-
-    def at(self, setting: str) -> Span:
-        """Where the value of a setting was written."""
-        return self.places.get(setting, self.span)
-
-    def check(self, fact: Value, fault: Callable[[str], Exception]) -> None:
-        """Raise unless `fact` holds wherever the condition does; the fault gets a counterexample as text.
-
-        In a space with constraints, what some choices violate waits until the constraints are known.
-        """
-        against = implied(self.condition, fact)
-        if against is None:
-            return
-        if self.later is None or not is_sym(fact):
-            raise fault(counterexample(against))
-        self.later.append(Suspicion(self.condition, fact, fault))
-
-
-@dataclass(frozen=True, slots=True)
-class Suspicion:
-    """A fact that some choices violate; constraints may forbid them."""
-
-    condition: Value
-    fact: Value
-    fault: Callable[[str], Exception]
-
-
-def counterexample(against: Mapping[Decision, int]) -> str:
-    """` when a = 1, b = 2`."""
-    example = ", ".join(f"{d.path} = {d.labels[g]}" for d, g in against.items())
-    return f" when {example}" if example else ""
 
 
 class Builder:
@@ -164,10 +118,11 @@ class Builder:
         values = times.values if is_sym(times) and hasattr(times, "values") else (times,)
         if not all(isinstance(v, int) and not isinstance(v, bool) for v in values):
             raise ArchError(
-                errors.wrong_kind(kind_of(times) if not is_sym(times) else "not whole", "a whole number", entry)
+                errors.wrong_kind("not whole" if is_numeric(times) else kind_of(times), "a whole number", entry)
             )
-        if min(values) < 0 or max(values) > MOST_TIMES:
-            raise ArchError(errors.out_of_range("times", str(max(values)), f"from 0 to {MOST_TIMES:,}", entry))
+        wrong = next((v for v in values if not 0 <= v <= MOST_TIMES), None)
+        if wrong is not None:
+            raise ArchError(errors.out_of_range("times", str(wrong), f"from 0 to {MOST_TIMES:,}", entry))
         outer, flow, results = self.condition, x, [x]
         try:
             for k in range(1, max(values) + 1):
@@ -292,7 +247,7 @@ class Builder:
         op = kind(**self.operation_settings(operation, use, span))
         present = [f.shape.present for f in given]
         shapes = tuple(f.shape for f in given)
-        some = apply_or(present) if many else both(*present)
+        some = either(*present) if many else both(*present)
         settings = op.settings()
         places = {name: place_of(settings[name], place) for name, place in operation.places.items()}
         site = self.site(span, both(self.condition, some) if not many else self.condition, places)
@@ -318,7 +273,7 @@ class Builder:
         if kind != "whole" and deps(value):
             raise ArchError(errors.not_static(f"`{name}` of `{label}`", span, deps(value)[0].path))
         words, types = SETTINGS[kind]
-        if type(value) not in types:
+        if type(value) not in types or not (kind != "whole" or is_numeric(value)):
             raise ArchError(errors.wrong_kind(f"{kind_of(value)} for `{name}` of `{label}`", words, span))
         return value
 
@@ -384,31 +339,6 @@ class Builder:
         return Flow(len(self.nodes) - 1, shape, given[0].lane if given else self.lane, span)
 
 
-def numbered(path: Path, taken: MutableMapping[Path, int]) -> Path:
-    """`path`, the second time with a 2 behind its last part, and so on."""
-    count = taken[path] = taken.get(path, 0) + 1
-    if count == 1 or not path:
-        return path
-    last = path[-1]
-    return (*path, count) if isinstance(last, int) else (*path[:-1], f"{last}{count}")
-
-
-def place_of(value: Any, given: Span) -> Span:
-    """Where a setting's value was written: the domain, if it is the value of one decision."""
-    made = deps(value)
-    numbers = len(made) == 1 and all(is_number(v) for v in made[0].values)
-    same = isinstance(value, Table) and numbers and value.values == made[0].values
-    return made[0].span if same else given
-
-
-def used_here(fault: Diagnostic, cell: Cell, span: Span) -> Diagnostic:
-    """A fault inside a cell of another file also shows where the cell is used."""
-    seen = {label.span.source for label in (fault.here, *fault.there)}
-    if span.source in seen or fault.here.span.source is not cell.module.source:
-        return fault
-    return replace(fault, there=(*fault.there, Label(span, f"`{cell.label}` is used here")))
-
-
 def flatten(items: Iterable[Any]) -> Iterator[Any]:
     """Lists within lists, one after the other."""
     for item in items:
@@ -416,8 +346,3 @@ def flatten(items: Iterable[Any]) -> Iterator[Any]:
             yield from flatten(item)
         else:
             yield item
-
-
-def apply_or(present: list[Value]) -> Value:
-    """Whether any of several flows is there."""
-    return True if any(p is True for p in present) else either(*present)

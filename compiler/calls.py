@@ -97,9 +97,11 @@ def _named(
         place = Scope("site", path, owner.module, owner)
         override = ask.decisions.override((*place.path, name))
         entry = override[0] if override else given
-        out[name] = (
-            ask.vary(name, entry, place, use) if isinstance(entry, Vary) else ask.value(entry.value, use, use.path)
-        )
+        if isinstance(entry, Vary):
+            out[name] = ask.vary(name, entry, place, use)
+        else:
+            out[name] = ask.value(entry.value, use, use.path)
+        ask.within((*place.path, name), out[name], entry, given, use)
     return out
 
 
@@ -114,7 +116,7 @@ def _owner(use: Scope) -> Scope:
 
 
 def _flows(value: Any) -> bool:
-    return isinstance(value, Flow) or (isinstance(value, tuple) and any(isinstance(v, Flow) for v in value))
+    return value is None or isinstance(value, Flow) or (isinstance(value, tuple) and any(map(_flows, value)))
 
 
 def _numbers(values: Sequence[Any]) -> bool:

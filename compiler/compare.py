@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from ..dsl.format import flat
+from ..dsl.flat import flat
 from ..dsl.syntax import Constant, Require
 from .align import Alignment, Undecided, may_hand_on
 from .api import Compiled

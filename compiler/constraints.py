@@ -8,8 +8,9 @@ from math import prod
 from ..dsl import errors
 from ..dsl.diagnostic import ArchError, Diagnostic
 from .activity import activity
+from .conditions import both, negate
 from .graph import Graph, Node, Switch
-from .sym import AGGREGATES, FUNCTIONS, Apply, Decision, Metric, Value, apply, at, both, deps, negate
+from .sym import AGGREGATES, FUNCTIONS, Apply, Decision, Metric, Value, apply, at, deps
 
 WITHOUT = {"all": True, "any": False, "count": False, "sum": 0}
 """What stands for an element that is left out."""

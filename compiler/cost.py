@@ -13,10 +13,11 @@ from math import prod
 
 import numpy as np
 
+from .conditions import both
 from .graph import Graph, Node, Switch
 from .liveness import liveness
 from .shape import Shape
-from .sym import Apply, Decision, Table, Value, apply, both, conjuncts, merge, size
+from .sym import Apply, Decision, Table, Value, apply, conjuncts, merge, size
 from .vector import Array, Evaluation, Genes
 
 TABLE = 4096

@@ -6,7 +6,7 @@ from ..dsl import errors
 from ..dsl.diagnostic import ArchError, Span
 from ..dsl.syntax import Domain, Interval, Listed, Members
 from .functions import WIDEST
-from .kinds import is_point, label_of, mixed, written
+from .kinds import is_point, label_of, like, mixed, written
 from .scope import Scope
 from .sym import deps
 from .values import is_callable, kind_of
@@ -19,7 +19,7 @@ Labels = tuple[str, ...]
 
 
 def domain_of(ask: "Evaluator", domain: Domain, scope: Scope, use: Scope) -> tuple[Values, Labels]:
-    """The values of a domain in order, and their labels: numbers alone, lists of one length, or cells. Raises ArchError."""
+    """The values of a domain in order, and their labels: values of one kind, lists of one length, or cells. Raises ArchError."""
     if isinstance(domain, Interval):
         return _interval(ask, domain, use)
     values, spans = _members(ask, domain, scope, use)
@@ -48,11 +48,9 @@ def _is_list(value: Any) -> bool:
 
 
 def _alike(values: Values, domain: Domain) -> bool:
-    if all(map(is_point, values)):
-        return True
     if all(v is None or is_callable(v) for v in values):
         return not isinstance(domain, Listed)
-    return all(_is_list(v) and len(v) == len(values[0]) for v in values)
+    return all(like(values[0], v) for v in values)
 
 
 def _members(ask: "Evaluator", domain: Members | Listed, scope: Scope, use: Scope) -> tuple[Values, tuple[Span, ...]]:

@@ -9,30 +9,21 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from html import escape
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
-from zlib import crc32
 
-from .outline import Box, Link, Option, Outline, Setting, Track
+from .grid import STAGES, Grid, Place
+from .labels import FAINT, INK, LINE, OPEN, PAPER, colours, font, heading, legend, table
+from .picture import Box, Link, Outline, Track
 
-TINTS = ("#77AADD", "#99DDFF", "#44BB99", "#BBCC33", "#EEDD88", "#EE8866", "#FFAABB", "#CCBBDD")
-"""Backgrounds for dark text, apart for every kind of colour vision: Paul Tol's light scheme, lilac for its olive."""
-SALT = 66605
-"""Keeps the standard library's cells apart in `TINTS`."""
-PLAIN, BAND, PAPER = "#DDDDDD", "#F3F4F6", "#FFFFFF"
-INK, FAINT, LINE, OPEN = "#1A1A1A", "#5F6368", "#6B7075", "#0B5FFF"
-FIRM, FADED = "D8", "66"
-"""The opacity of a box; of one that only some architectures have."""
-CAPTIONED = ("stem", "head")
-INNER = 'CELLBORDER="0" CELLSPACING="2" CELLPADDING="4"'
-STAGES = "the stages"
-"""The row of the stages' names: no branch can be called so."""
+BAND = "#F3F4F6"
 STRAIGHT = "20"
 """The weight of a line within a lane."""
+MOST_TOLD = 8
+"""How many links the tooltip of one line tells."""
 FONT = "Helvetica,Arial,sans-serif"
 PAGE = {"rankdir": "LR", "splines": "line", "outputorder": "edgesfirst", "nodesep": "0.25", "ranksep": "0.3"}
 PAPER_LOOK = {"pad": "0.3", "bgcolor": PAPER, "fontname": FONT, "labelloc": "t", "labeljust": "l"}
@@ -57,7 +48,8 @@ SIGN = {
     "fillcolor": PAPER,
     "color": LINE,
 }
-JOINT = {"shape": "point", "width": "0", "color": LINE}
+JOINT = {"shape": "point", "width": "0.03", "penwidth": "0", "color": LINE}
+"""As wide as the break that Graphviz leaves between two lines."""
 HIDDEN = {"style": "invis", "tailport": "c", "headport": "c"}
 
 HINT = "no renderer found: install Graphviz (`dot`), or the extra `render` (pip install 'hrdsl[render]')"
@@ -72,105 +64,26 @@ sys.stdout.buffer.write(graph.draw(format=sys.argv[1], prog="dot", args=sys.argv
 """
 
 Attributes = dict[str, str]
-Place = tuple[str, int]
-"""A row and a column."""
 
 
 def dot(outline: Outline) -> str:
     """The picture as DOT."""
-    grid = _Grid(outline)
+    grid = Grid(outline)
     palette = colours(outline.cells)
     lines = (*_page(grid, palette), *_bands(grid), *_nodes(grid, palette), *_frame(grid), *_links(grid))
     return "\n".join((f"digraph {quote(outline.title)} {{", *(f"  {line}" for line in lines), "}", ""))
 
 
-def colours(cells: Iterable[str]) -> dict[str, str]:
-    """Each cell's own colour, whatever else is drawn; where two names agree, the later takes the next free one."""
-    found: dict[str, str] = {}
-    for name in sorted(cells):
-        first = crc32(f"{SALT}{name}".encode()) % len(TINTS)
-        order = TINTS[first:] + TINTS[:first]
-        found[name] = next((c for c in order if c not in found.values()), order[0])
-    return found
-
-
-# the grid
-
-
-class _Grid:
-    """Where everything stands: a row for the stages' names and one for each lane, a column for each step.
-
-    Every place has a node, so that rows stay straight and in order; `joints` are places that lines run through.
-    """
-
-    def __init__(self, outline: Outline) -> None:
-        self.outline = outline
-        self.lanes = [t.name for t in outline.lanes] or [""]
-        self.boxes = {b.key: b for b in outline.boxes}
-        self.rows = {b.key: self.row(b) for b in outline.boxes}
-        self.taken = {(self.rows[b.key], b.column): b.key for b in outline.boxes}
-        self.columns = range(max((b.column for b in outline.boxes), default=0) + 1)
-        self.joints: set[Place] = set()
-        self.pieces: dict[tuple[str, str], list[Link]] = {}
-        for link in outline.links:
-            self.route(link)
-
-    def row(self, box: Box) -> str:
-        """The lane of a box; the stem stands in the row that it feeds first, the head in the finest."""
-        if box.lane:
-            return box.lane
-        target = next((self.boxes[k.target] for k in self.outline.links if k.source == box.key), None)
-        return self.row(target) if target else self.lanes[0]
-
-    def route(self, link: Link) -> None:
-        """A long link runs along its lane where that is free, and turns off in the last column; links share the way."""
-        source, target = self.boxes[link.source], self.boxes[link.target]
-        way = [(self.rows[source.key], c) for c in range(source.column + 1, target.column)]
-        if any(place in self.taken for place in way):
-            way = []
-        self.joints |= set(way)
-        stops = [source.key, *(f"{row} {column}" for row, column in way), target.key]
-        for ends in pairwise(stops):
-            self.pieces.setdefault(ends, []).append(link)
-
-    def name(self, place: Place) -> str:
-        return self.taken.get(place, f"{place[0]} {place[1]}")
-
-    def stages(self) -> dict[int, str]:
-        """Each stage's first column."""
-        first: dict[str, int] = {}
-        for box in self.outline.boxes:
-            if box.lane:
-                first[box.stage] = min(box.column, first.get(box.stage, box.column))
-        return {column: stage for stage, column in first.items()}
-
-    def height(self, lane: str) -> int:
-        """Points that the band of a lane needs."""
-        return 20 + max((_height(b) for b in self.outline.boxes if self.rows[b.key] == lane), default=0)
-
-    def room(self, column: int) -> int:
-        """Points that a column needs for the lines that come from other lanes."""
-        crossed = {k.target for k in self.outline.links if self.rows[k.source] != self.rows[k.target]}
-        count = sum(b.column == column and b.key in crossed for b in self.outline.boxes)
-        return 48 + 40 * count if count else 0
-
-
-def _height(box: Box) -> int:
-    """Points that a box needs at most."""
-    options = sum(26 + 13 * len(o.settings) for o in box.options)
-    return options + 13 * (len(box.settings) + bool(box.note)) + (18 if box.role in CAPTIONED else 0) + 22
-
-
 # lines of DOT
 
 
-def _page(grid: _Grid, palette: dict[str, str]) -> Iterator[str]:
+def _page(grid: Grid, palette: dict[str, str]) -> Iterator[str]:
     yield f"graph {attributes(PAGE | PAPER_LOOK | {'label': legend(grid.outline, palette)})}"
     yield f"node {attributes(NODE)}"
     yield f"edge {attributes(EDGE)}"
 
 
-def _bands(grid: _Grid) -> Iterator[str]:
+def _bands(grid: Grid) -> Iterator[str]:
     """A band for each branch from its name to the end: one thick line, drawn before everything else."""
     for track in grid.outline.lanes:
         points, start, end = grid.height(track.name), quote(_start(track.name)), quote(_end(track.name))
@@ -185,10 +98,10 @@ def _margin(tracks: tuple[Track, ...]) -> int:
     return max(84, *(max(9 * len(t.name), 6 * len(str(t.width or ""))) + 12 for t in tracks))
 
 
-def _nodes(grid: _Grid, palette: dict[str, str]) -> Iterator[str]:
+def _nodes(grid: Grid, palette: dict[str, str]) -> Iterator[str]:
     """The boxes; a point wherever a lane has none; the stages' names, as wide as the lines below them need."""
     yield from (_node(grid, b, palette) for b in grid.outline.boxes)
-    yield from (_point(grid, (lane, c)) for lane in grid.lanes for c in grid.columns if (lane, c) not in grid.taken)
+    yield from (_point(grid, (lane, c)) for lane in grid.order for c in grid.columns if (lane, c) not in grid.taken)
     stages = grid.stages()
     for c in grid.columns:
         words = f"<{font(stages[c], 14, FAINT, bold=True)}>" if c in stages else ""
@@ -203,47 +116,59 @@ def _nodes(grid: _Grid, palette: dict[str, str]) -> Iterator[str]:
         yield f"{quote(grid.name((STAGES, c)))} {attributes({'label': words} | size)}"
 
 
-def _node(grid: _Grid, box: Box, palette: dict[str, str]) -> str:
+def _node(grid: Grid, box: Box, palette: dict[str, str]) -> str:
     small = box.sign and not box.open and not box.settings
     look = SIGN | {"label": box.sign} if small else {"label": table(box, palette)}
     return f"{quote(box.key)} {attributes(look | {'group': grid.rows[box.key], 'tooltip': box.key})}"
 
 
-def _point(grid: _Grid, place: Place) -> str:
+def _point(grid: Grid, place: Place) -> str:
     style = {} if place in grid.joints else {"style": "invis"}
     return f"{quote(grid.name(place))} {attributes(JOINT | {'group': place[0]} | style)}"
 
 
-def _frame(grid: _Grid) -> Iterator[str]:
+def _frame(grid: Grid) -> Iterator[str]:
     """Each column is one rank, its rows in order; hidden lines keep the rows straight where nothing flows."""
     tracks = [t.name for t in grid.outline.lanes]
-    inner = [[grid.name((row, c)) for row in (STAGES, *grid.lanes)] for c in grid.columns]
+    inner = [[grid.name((row, c)) for row in (STAGES, *grid.order)] for c in grid.columns]
     outer = [[_start(t) for t in tracks], [_end(t) for t in tracks]]
     for names in (*inner, *filter(None, outer)):
-        look = f" {attributes(HIDDEN)}" if len(names) > 1 else ""
-        yield f"{{ rank=same; {' -> '.join(map(quote, names))}{look} }}"
-    for row in (STAGES, *grid.lanes):
+        yield f"{{ rank=same; {'; '.join(map(quote, names))} }}"
+        yield from _hidden(grid, names, HIDDEN)
+    for row in (STAGES, *grid.order):
         ends = (_start(row), _end(row)) if row in tracks else ()
         names = [*ends[:1], *(grid.name((row, c)) for c in grid.columns), *ends[1:]]
-        for a, b in pairwise(names):
-            if (a, b) not in grid.pieces:
-                yield f"{quote(a)} -> {quote(b)} {attributes(HIDDEN | {'weight': STRAIGHT})}"
+        yield from _hidden(grid, names, HIDDEN | {"weight": STRAIGHT})
 
 
-def _links(grid: _Grid) -> Iterator[str]:
+def _hidden(grid: Grid, names: list[str], look: Attributes) -> Iterator[str]:
+    for a, b in pairwise(names):
+        if (a, b) not in grid.pieces:
+            yield f"{quote(a)} -> {quote(b)} {attributes(look)}"
+
+
+def _links(grid: Grid) -> Iterator[str]:
     for (source, target), links in grid.pieces.items():
         yield f"{quote(source)} -> {quote(target)} {attributes(_link(grid, source, target, links))}"
 
 
-def _link(grid: _Grid, source: str, target: str, links: list[Link]) -> Attributes:
+def _link(grid: Grid, source: str, target: str, links: list[Link]) -> Attributes:
     end = grid.boxes.get(target)
     look: Attributes = {"tailport": "c"} if source not in grid.boxes else {}
     if end is None:
         look |= {"arrowhead": "none", "headport": "c"}
+    if grid.is_upright(source, target):
+        look |= {"tailport": "", "headport": ""}
     if all(k.gates for k in links):
         look |= {"style": "dashed", "color": OPEN}
     crosses = end is not None and grid.rows[end.key] != grid.rows[links[0].source]
-    return look | {"weight": "0" if crosses else STRAIGHT, "tooltip": "; ".join(map(_words, links))}
+    return look | {"weight": "0" if crosses else STRAIGHT, "tooltip": _told(links)}
+
+
+def _told(links: list[Link]) -> str:
+    """What the links on one line are: the first of many, as Graphviz reads no longer text."""
+    more = [f"and {len(links) - MOST_TOLD} more"] if len(links) > MOST_TOLD else []
+    return "; ".join((*map(_words, links[:MOST_TOLD]), *more))
 
 
 def _words(link: Link) -> str:
@@ -275,83 +200,6 @@ def quote(name: str) -> str:
 
 def attributes(pairs: Attributes) -> str:
     return "[" + ", ".join(f"{k}={v if v.startswith('<') else quote(v)}" for k, v in pairs.items()) + "]"
-
-
-def font(words: str, size: int, colour: str = INK, bold: bool = False) -> str:
-    inner = f"<B>{escape(words)}</B>" if bold else escape(words)
-    return f'<FONT POINT-SIZE="{size}" COLOR="{colour}">{inner}</FONT>'
-
-
-def told(setting: Setting, size: int = 10) -> str:
-    """A setting in words, blue while it is open."""
-    return font(str(setting), size, OPEN if setting.open else FAINT)
-
-
-def heading(track: Track) -> str:
-    """`coarse 1/4 width in {24, 32, 48}`."""
-    width = f"<BR/>{told(track.width)}" if track.width else ""
-    return f"<{font(track.name, 14, bold=True)}<BR/>{font(track.place, 12)}{width}>"
-
-
-def table(box: Box, palette: dict[str, str]) -> str:
-    """A box: a coloured row for each cell it can be, then what holds in every case."""
-    caption = box.key.removeprefix("heads.") if box.key.startswith("heads.") else box.role
-    above = [font(caption, 9, FAINT)] if box.role in CAPTIONED else []
-    opacity = FADED if box.note else FIRM
-    options = [option(o, palette.get(o.name, PLAIN) + opacity) for o in box.options]
-    below = [*map(told, box.settings), *([font(box.note, 10, OPEN)] if box.note else []), font(box.size, 10, FAINT)]
-    edge, width = (OPEN, 2) if box.open else (LINE, 1)
-    style = "rounded,dashed" if box.note else "rounded"
-    frame = f'STYLE="{style}" BORDER="{width}" COLOR="{edge}" BGCOLOR="{PAPER}" {INNER}'
-    lines = [*(f"<TR><TD>{r}</TD></TR>" for r in above), *options, f"<TR><TD>{'<BR/>'.join(below)}</TD></TR>"]
-    return f"<<TABLE {frame}>{''.join(lines)}</TABLE>>"
-
-
-def option(cell: Option, colour: str) -> str:
-    name = f"{cell.name} x{cell.times}" if cell.times > 1 else cell.name
-    lines = (f"&nbsp;{font(name, 12, bold=True)}&nbsp;", *(font(str(s), 10) for s in cell.settings))
-    return f'<TR><TD STYLE="rounded" BGCOLOR="{colour}">{"<BR/>".join(lines)}</TD></TR>'
-
-
-def legend(outline: Outline, palette: dict[str, str]) -> str:
-    """The title, the colours of the cells drawn, and what the signs mean."""
-    lines = [font(outline.title, 18, bold=True), font(subtitle(outline), 11, FAINT)]
-    keys = "".join((*swatches(outline, palette), *signs(outline)))
-    if keys:
-        lines.append(f'<TABLE BORDER="0" CELLSPACING="4" CELLPADDING="4"><TR>{keys}</TR></TABLE>')
-    rows = "".join(f'<TR><TD ALIGN="LEFT">{line}</TD></TR>' for line in lines)
-    return f'<<TABLE BORDER="0" CELLSPACING="0" CELLPADDING="2">{rows}</TABLE>>'
-
-
-def subtitle(outline: Outline) -> str:
-    count = len(outline.lanes)
-    words = [f"{count} branch{'es' if count != 1 else ''}"] if count else []
-    words += [f"{outline.decisions} open decision{'s' if outline.decisions != 1 else ''}"] if outline.decisions else []
-    return ", ".join(words) or ("all choices made" if outline.title.startswith("architecture") else "no choices")
-
-
-def swatches(outline: Outline, palette: dict[str, str]) -> Iterator[str]:
-    used = {o.name for b in outline.boxes for o in b.options}
-    for name in outline.cells:
-        if name in used:
-            yield f'<TD STYLE="rounded" BGCOLOR="{palette[name]}{FIRM}">{font(name, 11)}</TD>'
-
-
-def signs(outline: Outline) -> Iterator[str]:
-    """What a sign, a blue frame, a dashed frame and a dashed line mean, where they occur."""
-    stages: dict[str, list[str]] = {}
-    for box in (b for b in outline.boxes if b.sign):
-        names = stages.setdefault(f"{box.sign} {box.options[0].name}", [])
-        names += [box.stage] if box.stage not in names else []
-    for name, where in stages.items():
-        words = f"{name} ({', '.join(where)})"
-        yield f'<TD STYLE="rounded" BORDER="1" COLOR="{LINE}">{font(words, 11)}</TD>'
-    if any(b.open for b in outline.boxes):
-        yield f'<TD STYLE="rounded" BORDER="2" COLOR="{OPEN}">{font("searched", 11)}</TD>'
-    if any(b.note for b in outline.boxes):
-        yield f'<TD STYLE="rounded,dashed" BORDER="2" COLOR="{OPEN}">{font("not in every architecture", 11)}</TD>'
-    if any(k.gates for k in outline.links):
-        yield f"<TD>{font('- - -> searched link', 11, OPEN)}</TD>"
 
 
 # pictures

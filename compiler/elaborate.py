@@ -7,9 +7,10 @@ from typing import Any
 from ..dsl import errors
 from ..dsl.diagnostic import MOST, ArchError, Diagnostic, Span
 from ..dsl.model import Model, Space, Stage
-from ..dsl.syntax import Binary, Expr, Name, Require, Vary
+from ..dsl.syntax import Binary, Expr, Name, Require
 from .axis import fixed
-from .build import MOST_TIMES, Builder, counterexample
+from .build import MOST_TIMES, Builder
+from .conditions import both, implied
 from .functions import WIDEST
 from .graph import Constraint, Graph, Lane, Outputs, Source
 from .judge import judge, read_prior
@@ -18,7 +19,9 @@ from .operator import Operator
 from .routes import run_routes
 from .scope import Entry, Path, Scope, said
 from .shape import Shape, text
-from .sym import Value, aggregate, apply, both, deps, implied, is_sym, is_truth
+from .site import counterexample
+from .sym import Value, aggregate, apply, deps, is_sym, is_truth
+from .unused import unread
 from .values import Alternatives, Cell, Flow, Named, Pipeline, Place, is_callable, kind_of
 
 
@@ -92,7 +95,7 @@ class Elaborator(Builder):
         self.later = None
         if found:
             raise ArchError(*found)
-        return graph, (*self.decisions.warnings, *self.unread())
+        return graph, (*self.decisions.warnings, *unread(self.space, self.decisions.choices))
 
     def parameters(self) -> None:
         known = [p.name for p in self.space.parameters]
@@ -114,7 +117,9 @@ class Elaborator(Builder):
 
     def declare_branches(self) -> None:
         for i, branch in enumerate(self.space.branches):
-            place = self.evaluator.value(branch.place, self.root, ())
+            place = self.static(
+                self.evaluator.value(branch.place, self.root, ()), "the place of a branch", branch.place.span
+            )
             if not is_number(place):
                 raise ArchError(errors.bad_place(kind_of(place), branch.place.span, "1/4"))
             if not 0 < place <= 1:
@@ -132,6 +137,8 @@ class Elaborator(Builder):
         """The input image, through the stem."""
         entry = self.space.entries["input"]
         size = self.evaluator.lookup("input", self.root, entry.span)
+        for n in size if isinstance(size, tuple) else ():
+            self.static(n, "the size of the input", said(entry))
         whole = (
             isinstance(size, tuple)
             and len(size) == 3
@@ -184,19 +191,20 @@ class Elaborator(Builder):
         lanes = self.lanes(stage)
         before = tuple(flows.values())
         done = {n: self.enter(stage, n, scope, flows, before) for n, scope in lanes.items()}
-        rounds = self.rounds(stage, lanes)
+        rounds = self.rounds(stage)
         for k in range(1, rounds + 1):
             done = {n: self.cells(stage, n, scope, done[n]) for n, scope in lanes.items()}
             at: Path = ("fuse", k) if rounds > 1 else ("fuse",)
             done = {n: self.fuse(stage, n, scope, done, at) for n, scope in lanes.items()}
         return done
 
-    def rounds(self, stage: Stage, lanes: dict[str, Scope]) -> int:
+    def rounds(self, stage: Stage) -> int:
         """How often a stage does what it does."""
-        found, value = self.evaluator.find("rounds", next(iter(lanes.values())))
+        found, value = self.evaluator.find("rounds", self.root.values[stage.name].scope)
         if not found:
             return 1
         span = self.entry_span(stage, "rounds")
+        self.static(value, "`rounds`", span)
         if not isinstance(value, int) or isinstance(value, bool):
             raise ArchError(errors.wrong_kind(kind_of(value), "a fixed whole number", span))
         if not 1 <= value <= MOST_TIMES:
@@ -228,7 +236,8 @@ class Elaborator(Builder):
         elif name in flows:
             return flows[name]
         else:
-            source = max(before, key=lambda f: (self.static(f.shape.stride, stage.span), f.node))
+            grown = "the stride of a flow that grows a branch"
+            source = max(before, key=lambda f: (self.static(f.shape.stride, grown, stage.span), f.node))
             if source.lane == "" and source.shape.stride == scope.outer.outer.values["stride"]:  # type: ignore[union-attr]
                 flow = source
             else:
@@ -241,9 +250,11 @@ class Elaborator(Builder):
         fusion = library("fusion")
         return self.flow(Cell(fusion.cells["grow"], fusion, {"to": target}), source, base, scope, span)
 
-    def static(self, value: Value, span: Span) -> Any:
+    @staticmethod
+    def static(value: Value, what: str, span: Span) -> Any:
+        """A value that no decision changes."""
         if is_sym(value):
-            raise ArchError(errors.not_static("the stride of a flow that grows a branch", span, deps(value)[0].path))
+            raise ArchError(errors.not_static(what, span, deps(value)[0].path))
         return value
 
     def placed(self, flow: Flow, name: str, span: Span) -> Flow:
@@ -353,7 +364,7 @@ class Elaborator(Builder):
         found, width = self.evaluator.find("width", self.branches[name])
         return Lane(name, self.branches[name].values["stride"], width if found else None)
 
-    # constraints and warnings
+    # constraints
 
     def demand(self, condition: Value, span: Span) -> None:
         """A constraint that follows from what the space is, not from a `require`."""
@@ -378,18 +389,6 @@ class Elaborator(Builder):
         finally:
             self.evaluator.judging = False
         return Constraint(parts[0] if len(parts) == 1 else aggregate("all", tuple(parts)), line)
-
-    def unread(self) -> list[Diagnostic]:
-        """`in` lines that nothing reads."""
-        read = {c.span for c in self.decisions.choices}
-        found = []
-        places: list[tuple[str, Mapping[str, Entry]]] = [("", self.space.entries)]
-        places += [(b.name, b.entries) for b in self.space.branches]
-        places += [(s.name, s.entries) for s in self.space.stages]
-        for owner, entry in ((owner, entry) for owner, entries in places for entry in entries.values()):
-            if isinstance(entry, Vary) and entry.span not in read:
-                found.append(errors.never_read(f"{owner}.{entry.target}".lstrip("."), entry.span))
-        return found
 
 
 def conjuncts(condition: Expr) -> list[Expr]:

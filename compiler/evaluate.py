@@ -17,7 +17,6 @@ from ..dsl.syntax import (
     Comprehension,
     Constant,
     Expr,
-    Fix,
     If,
     Index,
     ListOf,
@@ -29,24 +28,26 @@ from ..dsl.syntax import (
     Vary,
     path_text,
 )
+from .attributes import evaluate_attribute, evaluate_index
 from .budget import Budget, bounded
 from .calls import evaluate_call
+from .conditions import both, negate
 from .domains import domain_of
 from .functions import FUNCTIONS, WIDEST
 from .kinds import (
     bare,
     common_unit,
     compare_labels,
-    flow_attribute,
+    compare_lists,
+    is_numeric,
     is_point,
     label_of,
-    name_span,
     number,
     truth,
 )
 from .operator import Operator
-from .scope import Decisions, Entry, Path, Scope, misspelt, owner_of, said
-from .sym import Decision, Metric, Value, apply, both, chosen, deps, is_sym, negate, plain, tabulate, variable
+from .scope import Decisions, Entry, Path, Scope, owner_of, said
+from .sym import Decision, Metric, Value, apply, chosen, deps, is_sym, plain, tabulate, variable
 from .values import (
     Alternatives,
     Cell,
@@ -55,7 +56,6 @@ from .values import (
     Namespace,
     Operation,
     Pipeline,
-    Place,
     Quantity,
     is_callable,
     kind_of,
@@ -113,7 +113,8 @@ class Evaluator:
             override = self.decisions.override((*scope.path, name)) if scope.kind != "item" else None
             if override is not None:
                 value = self.entry(name, override[0], scope, use)
-                self._within(name, value, override[0], scope)
+                declared = next((s.entries[name] for s in scope.chain() if name in s.entries), None)
+                self.within((*scope.path, name), value, override[0], declared, scope)
                 return True, value
             if name in scope.values:
                 return True, scope.values[name]
@@ -123,9 +124,8 @@ class Evaluator:
                 return True, use.memo[name]
         return False, None
 
-    def _within(self, name: str, value: Any, entry: Entry, scope: Scope) -> None:
-        """A number that closes a decision must be one of its values."""
-        declared = next((s.entries[name] for s in scope.chain() if name in s.entries), None)
+    def within(self, at: Path, value: Any, entry: Entry, declared: Entry | None, scope: Scope) -> None:
+        """A value, no cell, that closes a decision must be one of its values, if these are constants."""
         if (
             not isinstance(declared, Vary)
             or isinstance(entry, Vary)
@@ -136,9 +136,9 @@ class Evaluator:
             return
         values, labels = domain_of(self, declared.domain, scope, scope)
         if value not in values:
-            path = path_text((*scope.path, name))
             shown = ", ".join(f"`{label}`" for label in labels[:12]) + (", ..." if len(labels) > 12 else "")
-            raise ArchError(errors.outside_domain(path, label_of(value), entry.value.span, declared.domain.span, shown))
+            where = declared.domain.span
+            raise ArchError(errors.outside_domain(path_text(at), label_of(value), said(entry), where, shown))
 
     def _cost(self, name: str, span: Span) -> Metric:
         """A cost of the whole network: known to constraints only."""
@@ -208,9 +208,9 @@ class Evaluator:
             case Name(text=text, span=span):
                 return self.lookup(text, use, span)
             case Attribute():
-                return self._attribute(expr, use, base)
+                return evaluate_attribute(self, expr, use, base)
             case Index():
-                return self._index(expr, use, base)
+                return evaluate_index(self, expr, use, base)
             case Call():
                 return evaluate_call(self, expr, use, base)
             case ListOf(items=items):
@@ -225,64 +225,6 @@ class Evaluator:
                 return self._if(expr, use, base)
             case Chain():
                 return self._chain(expr, use, base)
-
-    def _attribute(self, expr: Attribute, use: Scope, base: Path) -> Any:
-        value = self.value(expr.base, use, base)
-        if isinstance(value, Namespace):
-            cells = value.module.cells
-            if expr.name not in cells:
-                raise ArchError(
-                    errors.unknown_name(expr.name, "cell", name_span(expr), cells, f" of `{value.module.name}`")
-                )
-            return Cell(cells[expr.name], value.module, {})
-        if isinstance(value, Flow):
-            return flow_attribute(value, expr)
-        if isinstance(value, Place):
-            return self._place_attribute(value, expr)
-        raise ArchError(errors.no_attribute(expr.name, kind_of(value), name_span(expr), ()))
-
-    def _place_attribute(self, place: Place, expr: Attribute) -> Any:
-        if expr.name == "name":
-            return place.name
-        if expr.name == "branches" and place.kind == "stage":
-            return tuple(v for v in place.scope.values.values() if isinstance(v, Place))
-        if expr.name == "cells" and place.scope.size:
-            return tuple(_cell_place(place, k, expr) for k in range(1, place.scope.size + 1))
-        made = self.decisions.made.get((*place.scope.path, expr.name))
-        if made is not None and any(v is None or is_callable(v) for v in made.values):
-            return Alternatives(chosen(made), made.values, made.labels)
-        scope = place.scope
-        if place.kind == "stage" and isinstance(scope.entries.get(expr.name), Fix):
-            scope = next(
-                (v.scope for v in scope.values.values() if isinstance(v, Place)), scope
-            )  # where widths are known
-        found, value = self.find(expr.name, scope)
-        if not found:
-            raise ArchError(
-                errors.no_attribute(
-                    expr.name,
-                    f"{place.kind} `{place.name}`",
-                    name_span(expr),
-                    place.scope.names(),
-                    misspelt(expr.name, place.scope),
-                )
-            )
-        return value
-
-    def _index(self, expr: Index, use: Scope, base: Path) -> Any:
-        value = self.value(expr.base, use, base)
-        if not isinstance(value, tuple | Place):
-            raise ArchError(errors.wrong_kind(kind_of(value), "a list", expr.base.span))
-        index = self.whole(expr.index, use, "a position")
-        if isinstance(value, Place):
-            return _cell_place(value, index, expr)
-        if not value:
-            raise ArchError(errors.wrong_kind("an empty list", "a list with items", expr.base.span))
-        if not 0 <= index < len(value):
-            raise ArchError(
-                errors.out_of_range("the position", str(index), f"from 0 to {len(value) - 1}", expr.index.span)
-            )
-        return value[index]
 
     def _comprehension(self, expr: Comprehension, use: Scope, base: Path) -> Any:
         out: list[Any] = []
@@ -327,14 +269,14 @@ class Evaluator:
         operator = expr.operator
         if operator in ("and", "or"):
             return apply(operator, truth(left, expr.left), truth(right, expr.right))
-        if operator in ("+", "*") and (isinstance(left, Flow) or isinstance(right, Flow)):
+        if operator in ("+", "*") and (isinstance(left, Flow) or isinstance(right, Flow) or left is right is None):
             return self.builder.operate("sum" if operator == "+" else "multiply", (left, right), base, use, expr.span)
         if is_callable(left) or is_callable(right):
             return compare_labels(expr, left, right)
-        if operator in ("==", "!=") and (isinstance(left, str | bool) or isinstance(right, str | bool)):
+        if operator in ("==", "!=") and _comparable(left, right):
             return apply(operator, left, right)
         if operator in ("==", "!=") and isinstance(left, tuple) and isinstance(right, tuple):
-            return _compare_lists(operator, left, right)
+            return compare_lists(operator, left, right)
         unit = common_unit(expr, left, right)
         left, right = bare(left), bare(right)
         if operator in ("/", "//", "%") and right == 0:
@@ -372,11 +314,9 @@ class Evaluator:
             return tuple(self._pick(select, a, b, (*base, k), span) for k, (a, b) in pairs)
         if then is None and otherwise is None:
             return None
-        wrong = next((v for v in (then, otherwise) if not (is_point(v) or is_sym(v))), None)
-        if wrong is not None or then is None or otherwise is None:
-            raise ArchError(
-                errors.wrong_kind(f"{kind_of(wrong)} beside {kind_of(then)}", "two sides of one kind", span)
-            )
+        kinds = kind_of(otherwise), kind_of(then)
+        if kinds[0] != kinds[1] or not all(is_point(v) or is_sym(v) for v in (then, otherwise)):
+            raise ArchError(errors.wrong_kind(f"{kinds[0]} beside {kinds[1]}", "two sides of one kind", span))
         return apply("select", select, then, otherwise)
 
     def _chain(self, expr: Chain, use: Scope, base: Path) -> Any:
@@ -404,6 +344,11 @@ class Evaluator:
         return value
 
 
+def _comparable(left: Any, right: Any) -> bool:
+    """Whether `==` looks at two values as they are: texts and truths, beside numbers too."""
+    return all(is_point(v) or is_sym(v) for v in (left, right)) and not (is_numeric(left) and is_numeric(right))
+
+
 def _base(path: Path, name: str) -> Path:
     return path if name in ("out", "cell") else (*path, name)
 
@@ -411,20 +356,3 @@ def _base(path: Path, name: str) -> Path:
 def _item(decision: Decision, k: int, row: tuple[int, ...]) -> Any:
     """Element k of the chosen list."""
     return decision.values[row[0]][k]
-
-
-def _cell_place(place: Place, index: int, expr: Index | Attribute) -> Place:
-    """`stage.branch[k]`: the k-th cell of a branch in a stage, from 1."""
-    if not place.scope.size:
-        raise ArchError(errors.wrong_kind(kind_of(place), "a branch within a stage", expr.base.span))
-    if not 1 <= index <= place.scope.size:
-        raise ArchError(
-            errors.out_of_range(f"the cell of {place.name}", str(index), f"from 1 to {place.scope.size}", expr.span)
-        )
-    scope = place.scope
-    return Place(Scope("slot", (*scope.path, index), scope.module, scope), "cell", f"{place.name}[{index}]")
-
-
-def _compare_lists(operator: str, left: tuple[Any, ...], right: tuple[Any, ...]) -> Any:
-    same = len(left) == len(right) and both(*(apply("==", a, b) for a, b in zip(left, right, strict=True)))
-    return same if operator == "==" else negate(same)

@@ -11,7 +11,8 @@ from math import prod
 import numpy as np
 
 from .activity import Activity
-from .sym import FUNCTIONS, TRUTHS, Apply, Decision, Table, Value, apply, negate
+from .conditions import negate
+from .sym import FUNCTIONS, TRUTHS, Apply, Decision, Table, Value, apply
 from .vector import Array
 
 LARGEST = 1 << 20

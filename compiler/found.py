@@ -14,10 +14,11 @@ from typing import Any
 from ..dsl.diagnostic import ArchError, Source, Span
 from ..dsl.format import format_text
 from ..dsl.modules import Module, load_source
-from ..dsl.syntax import Block, Members, Syntax, Vary, path_text
+from ..dsl.syntax import Block, Interval, Members, Syntax, Vary, path_text
 from .api import Compiled, compile_module
 from .constraints import figures
 from .graph import Choice
+from .kinds import label_of
 from .sym import at, deps
 
 Edit = tuple[int, int, str]
@@ -36,7 +37,12 @@ def _closed(writer: "_Writer") -> str:
     """The text with every decision closed; those that it still opens are closed with their first value."""
     for _ in range(ROUNDS):
         text = writer.formatted()
-        again = compile_text(text, writer.compiled)
+        try:
+            again = compile_text(text, writer.compiled)
+        except ArchError as fault:
+            if not writer.leave_out(fault):
+                raise
+            continue
         if not again.graph.sites:
             writer.check(again)
             return text
@@ -69,6 +75,8 @@ def value_text(value: Any, label: str) -> str:
     """A chosen value as the language writes it."""
     if isinstance(value, str):
         return f'"{value}"'
+    if isinstance(value, tuple):
+        return f"[{', '.join(value_text(v, label_of(v)) for v in value)}]"
     return str(value) if isinstance(value, Fraction) else label
 
 
@@ -91,8 +99,20 @@ class _Writer:
         for choice in compiled.graph.sites:
             self.by_span.setdefault(choice.span, []).append(choice)
         self.extra: dict[Place, str] = {}
+        self.idle: set[Span] = set()
+        """Overrides of what the architecture does not have."""
         self.filled: set[int] = set()
         """Decisions that were written together with the cell that they belong to."""
+
+    def leave_out(self, fault: ArchError) -> bool:
+        """Drop the overrides that name nothing once the decisions are closed; whether that is all that is wrong."""
+        space = self.compiled.space
+        placed = [((), e) for e in space.overrides] + [((s.name,), e) for s in space.stages for e in s.overrides]
+        known = {f"`{path_text((*place, *e.target.parts))}`": e.span for place, e in placed}
+        wrong = {d.title.split(" ")[0] for d in fault.found if d.code == "E213"}
+        spans = {known[name] for name in wrong if name in known} - self.idle
+        self.idle |= spans
+        return bool(spans) and all(d.code == "E213" for d in fault.found)
 
     def formatted(self) -> str:
         return format_text(Source(self.module.source.name, self.text()))
@@ -112,6 +132,8 @@ class _Writer:
                 continue
             self._site(self.varies[span], choices, edits, lines)
         lines |= self._finer(inner)
+        edits += self._unread()
+        edits += [(span.start, span.stop, "") for span in self.idle]
         edits += [(r.span.start, r.span.stop, "") for r in self._searches()]
         edits += self._idle()
         edits += self._inserted(lines)
@@ -134,6 +156,13 @@ class _Writer:
         for p in self.compiled.graph.priors:
             yield text.rindex("prior", 0, p.syntax.quantity.span.start), p.syntax.span.stop, ""
 
+    def _unread(self) -> Iterator[Edit]:
+        """Entries of the space with `in` that made no decision, and hold none: their first value, or nothing."""
+        for block in (self.space, *(b for b in self.space.lines if isinstance(b, Block))):
+            for line in block.lines:
+                if isinstance(line, Vary) and line.span not in self.by_span and not [*_walk(line.domain, Vary)]:
+                    yield line.span.start, line.span.stop, _first(line)
+
     def _site(self, vary: Vary, choices: list[Choice], edits: list[Edit], lines: dict[Place, str]) -> None:
         live = [c for c in choices if self._active(c)]
         here = vary.span.source is self.module.source and _inside(vary.span, self.space.span)
@@ -144,12 +173,19 @@ class _Writer:
             first = f"{vary.target} = {self._value(choices[0], 0)}" if self.rest == "first" else ""
             edits += [] if self.rest == "open" else [(vary.span.start, vary.span.stop, first)]
             return
-        if here and len(set(texts.values())) == 1:
+        line = self._is_line(vary)
+        if here and len(set(texts.values())) == 1 and (line or not self._overridden(choices[0])):
             edits.append((vary.span.start, vary.span.stop, f"{vary.target} = {next(iter(texts.values()))}"))
             return
-        if here and self._is_line(vary):
+        if here and line:
             edits.append((vary.span.start, vary.span.stop, ""))
         lines |= texts
+
+    def _overridden(self, choice: Choice) -> bool:
+        """Whether an override names such an argument: only an `in` can be overridden."""
+        space = self.compiled.space
+        targets = (e.target.parts for e in (*space.overrides, *(o for s in space.stages for o in s.overrides)))
+        return any(parts[-2:] == (*choice.owner[-1:], choice.name) for parts in targets)
 
     def _is_line(self, vary: Vary) -> bool:
         blocks = [self.space, *(b for b in self.space.lines if isinstance(b, Block))]
@@ -204,6 +240,14 @@ class _Writer:
             grouped.setdefault(block.span.stop - 1, []).append(f"{target} = {value}")
         for at_end, rows in grouped.items():
             yield at_end, at_end, "\n" + "\n".join(rows) + "\n"
+
+
+def _first(vary: Vary) -> str:
+    """An entry closed with the first value that it names; empty where it names none."""
+    match vary.domain:
+        case Members(items=(first, *_)) | Interval(first=first):
+            return f"{vary.target} = {first.span.text}"
+    return ""
 
 
 def _modules(module: Module) -> Iterator[Module]:

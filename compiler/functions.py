@@ -9,8 +9,9 @@ from typing import Any
 from ..dsl import errors
 from ..dsl.diagnostic import ArchError
 from ..dsl.syntax import Call
-from .kinds import is_number, is_point
-from .sym import aggregate, apply, both, deps, is_sym, is_truth
+from .conditions import both
+from .kinds import is_number, is_numeric, is_point
+from .sym import aggregate, apply, deps, is_sym, is_truth
 from .values import Function, kind_of
 
 WIDEST = 10_000
@@ -33,7 +34,7 @@ def _fold(name: str) -> Callable[[Call, list[Any]], Any]:
 
 
 def _number(value: Any, name: str, call: Call) -> Any:
-    if is_number(value) or is_sym(value):
+    if is_numeric(value):
         return value
     raise ArchError(errors.wrong_kind(f"{kind_of(value)} in `{name}`", "a number", call.span))
 
@@ -47,7 +48,7 @@ def _log2(call: Call, values: list[Any]) -> Any:
 
 
 def _round(call: Call, values: list[Any]) -> Any:
-    if len(values) != 1 or not (is_number(values[0]) or is_sym(values[0])):
+    if len(values) != 1 or not is_numeric(values[0]):
         raise ArchError(errors.wrong_kind("not that", "one number", call.span))
     return apply("round", values[0])
 

@@ -9,13 +9,14 @@ from ..dsl.diagnostic import ArchError, Diagnostic
 from ..dsl.syntax import Prior as PriorLine
 from ..dsl.syntax import Weight
 from .activity import activity
-from .build import Suspicion, counterexample
+from .conditions import both, implied
 from .constraints import conjuncts, resolved
 from .evaluate import Evaluator
 from .graph import Graph, Prior
 from .kinds import is_number, is_point, label_of
 from .scope import Scope
-from .sym import Table, Value, both, depends_on_cost, deps, implied, is_sym, settled
+from .site import Suspicion, counterexample
+from .sym import Table, Value, depends_on_cost, deps, is_sym, settled
 from .values import Alternatives, kind_of
 
 

@@ -1,19 +1,25 @@
-"""What an operation demands of its operands: truths, numbers, units, labels. Values in, values or faults out."""
+"""What an operation demands of its operands: truths, numbers, units, labels, lists. Values in, values or faults out."""
 
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
 from ..dsl import errors
-from ..dsl.diagnostic import ArchError, Diagnostic, Span
-from ..dsl.syntax import Attribute, Binary, Domain, Expr, Listed, ListOf, Members
-from .sym import Apply, Metric, apply, is_sym, is_truth, plain
-from .values import Alternatives, Flow, Quantity, is_callable, kind_of
+from ..dsl.diagnostic import ArchError, Diagnostic
+from ..dsl.syntax import Binary, Domain, Expr, Listed, ListOf, Members
+from .conditions import both, negate
+from .sym import Apply, Metric, apply, is_sym, is_truth, plain, samples
+from .values import Alternatives, Quantity, is_callable, kind_of
 
 
 def is_number(value: Any) -> bool:
     """Whether a value is one static number."""
     return isinstance(value, int | Fraction) and not isinstance(value, bool)
+
+
+def is_numeric(value: Any) -> bool:
+    """Whether a value is a number for every choice."""
+    return is_number(value) or (is_sym(value) and all(map(is_number, samples(value))))
 
 
 def truth(value: Any, expr: Expr) -> Any:
@@ -25,7 +31,7 @@ def truth(value: Any, expr: Expr) -> Any:
 
 def number(value: Any, expr: Expr) -> Any:
     """A value that has to be a number or a cost."""
-    if is_number(value) or is_sym(value) or isinstance(value, Metric):
+    if is_numeric(value) or isinstance(value, Metric):
         return value
     raise ArchError(errors.wrong_kind(kind_of(value), "a number", expr.span))
 
@@ -81,20 +87,10 @@ def _same_choice(operator: str, left: Alternatives, right: Alternatives) -> Any:
     return apply(operator, one, two)
 
 
-def flow_attribute(flow: Flow, expr: Attribute) -> Any:
-    """`flow.width` and its kin."""
-    shape = flow.shape
-    known: dict[str, Any] = {"width": shape.width, "stride": shape.stride, "branch": flow.lane, "points": shape.points}
-    if shape.form == "map":
-        known |= {"height": shape.extent[0], "columns": shape.extent[1]}
-    if expr.name not in known:
-        raise ArchError(errors.no_attribute(expr.name, "a flow", name_span(expr), known))
-    return known[expr.name]
-
-
-def name_span(expr: Attribute) -> Span:
-    """The place of the name behind the dot."""
-    return Span(expr.span.source, expr.span.stop - len(expr.name), expr.span.stop)
+def compare_lists(operator: str, left: tuple[Any, ...], right: tuple[Any, ...]) -> Any:
+    """Two lists compared element by element."""
+    same = len(left) == len(right) and both(*(apply("==", a, b) for a, b in zip(left, right, strict=True)))
+    return same if operator == "==" else negate(same)
 
 
 def label_of(value: Any) -> str:
@@ -116,16 +112,14 @@ def mixed(values: Sequence[Any], domain: Domain) -> Diagnostic:
         help = "cells stand in a set: `{first, second}`"
         return errors.wrong_kind("a list of cells", "a list of numbers", domain.span, help)
     lists = isinstance(values[0], tuple)
-    fits = [is_callable(v) or v is None if cells else _like(values[0], v) if lists else is_point(v) for v in values]
+    fits = [is_callable(v) or v is None if cells else like(values[0], v) for v in values]
     wrong = fits.index(False) if False in fits else 0
-    want = (
-        "a cell" if cells else f"a list of {len(values[0])}" if lists else "a number" if wrong else "a number or a cell"
-    )
+    first = kind_of(values[0])
+    want = "a cell" if cells else f"a list of {len(values[0])}" if lists else first if wrong else "a number or a cell"
     items = written(domain)
     span = items[wrong].span if items else domain.span
-    help = (
-        f"give {want}: a domain holds either values or cells" if not lists else f"give {want}: lists are of one length"
-    )
+    either = "values of one kind" if is_point(values[wrong]) and not cells else "either values or cells"
+    help = f"give {want}: lists are of one length" if lists else f"give {want}: a domain holds {either}"
     return errors.wrong_kind(kind_of(values[wrong]), want, span, help)
 
 
@@ -136,5 +130,8 @@ def written(domain: Domain) -> tuple[Expr, ...]:
     return domain.value.items if isinstance(domain, Listed) and isinstance(domain.value, ListOf) else ()
 
 
-def _like(first: tuple[Any, ...], value: Any) -> bool:
-    return isinstance(value, tuple) and len(value) == len(first) and all(map(is_point, value))
+def like(first: Any, value: Any) -> bool:
+    """Whether two static values, or two lists of them, are of one kind."""
+    if isinstance(first, tuple) and isinstance(value, tuple):
+        return len(first) == len(value) and all(map(like, first, value))
+    return is_point(first) and is_point(value) and kind_of(first) == kind_of(value)

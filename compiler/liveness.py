@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
+from .conditions import both, either
 from .graph import Graph, Switch
-from .sym import Value, apply, both, either
+from .sym import Value, apply
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,119 +4,23 @@ A box is one use of a cell: the stem, a slot such as `s2.fine[1]`, what a branch
 genes every choice is open; with genes only the live parts remain, with the values chosen.
 """
 
-import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
-from functools import cached_property
-from typing import Literal
+from functools import cache, cached_property
 
-from .graph import Graph, Lane, Node, Outputs, Switch
+from .conditions import both, either, implied
+from .fold import fold
+from .graph import Graph, Lane, Switch
+from .groups import Group, Grouping, Part, steps
 from .liveness import chosen, liveness
+from .naming import Genes, chain, labels, owner, reach, resolution, setting, shorten, within
+from .picture import Box, Link, Option, Outline, Setting, Track
 from .shape import Shape, text
-from .sym import Decision, Table, Value, at, both, deps, either, implied, is_sym, merge
+from .sym import Decision, Table, Value, at, deps, merge
 
-Role = Literal["input", "stem", "enter", "slot", "fuse", "head", "other"]
-Genes = Sequence[int]
-Part = str | int
-NAMES = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
-SWITCHES = ("choice", "depth")
-"""What elaboration calls the nodes that choose between cells and between depths."""
-
-JOINTS = ("from", "same", "route")
-"""What routes call the nodes that join flows, take one from another route, and leave a route out."""
 SIGNS = {"sum": "+", "multiply": "*"}
 """Operators that the language writes as a sign."""
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """A choice by its name within a box: `heads in {1, 2}`, or `heads = 2` once it is made."""
-
-    name: str
-    values: tuple[str, ...]
-
-    @property
-    def open(self) -> bool:
-        return len(self.values) > 1
-
-    def __str__(self) -> str:
-        if not self.open:
-            return f"{self.name} = {self.values[0]}"
-        shown = self.values if len(self.values) <= 5 else (*self.values[:2], "...", self.values[-1])
-        return f"{self.name} in {{{', '.join(shown)}}}"
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """A cell that a box can be, with the choices inside it. `times` is how often it repeats."""
-
-    name: str
-    settings: tuple[Setting, ...] = ()
-    times: int = 1
-
-    @property
-    def open(self) -> bool:
-        return any(s.open for s in self.settings)
-
-
-@dataclass(frozen=True, slots=True)
-class Box:
-    """One use of a cell, at `column` of the picture.
-
-    `sign` is how a fusion joins its flows, where that has a sign; `note` says in which architectures
-    it exists: empty, in all.
-    """
-
-    key: str
-    role: Role
-    stage: str
-    lane: str
-    column: int
-    options: tuple[Option, ...]
-    settings: tuple[Setting, ...]
-    size: str
-    sign: str = ""
-    note: str = ""
-    made: bool = False
-    """Whether its choices are made: several options are then those of several routes."""
-
-    @property
-    def open(self) -> bool:
-        return (len(self.options) > 1 and not self.made) or any(
-            o.open for o in (*self.options, Option("", self.settings))
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """A flow from one box to another; `gates` are the choices that open and close it."""
-
-    source: str
-    target: str
-    does: str
-    gates: tuple[Setting, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Track:
-    """A branch: a lane of the picture."""
-
-    name: str
-    place: str
-    width: Setting | None
-
-
-@dataclass(frozen=True, slots=True)
-class Outline:
-    """A picture's content. `cells` are the names of all cells of the space, drawn or not: colours are theirs."""
-
-    title: str
-    decisions: int
-    lanes: tuple[Track, ...]
-    boxes: tuple[Box, ...]
-    links: tuple[Link, ...]
-    cells: tuple[str, ...]
 
 
 def outline(graph: Graph, genes: Genes | None = None) -> Outline:
@@ -126,36 +30,21 @@ def outline(graph: Graph, genes: Genes | None = None) -> Outline:
     return _Outliner(graph, genes).run()
 
 
-@dataclass(slots=True)
-class _Group:
-    """The nodes of one box, by number. `base` is how many parts their names share."""
-
-    key: str
-    role: Role
-    stage: str
-    lane: str
-    slot: int
-    base: int
-    nodes: list[int]
-
-
 class _Outliner:
     def __init__(self, graph: Graph, genes: Genes | None) -> None:
         self.graph = graph
         self.genes = genes
         self.live = liveness(graph)
+        self.implied = cache(implied)
         self.places = {p for n in graph.nodes for p in (n.stage, n.lane) if p}
-        lanes = {x.name for x in graph.lanes}
-        named = [_parts(n.name) for n in graph.nodes]
-        self.routed = {p[0] for p in named if _on_route(p, lanes)}
-        self.parts = [_off_route(p, lanes) if p[0] in self.routed else p for p in named]
-        self.groups, self.group_of = self.grouped()
+        self.grouping = Grouping(graph)
+        self.groups, self.parts, self.routed = self.grouping.groups, self.grouping.parts, self.grouping.routed
 
     def run(self) -> Outline:
         shown = [g for g in self.groups if self.alive(g)]
-        columns = _columns(shown, list(dict.fromkeys(n.stage for n in self.graph.nodes)))
-        boxes = tuple(self.box(g, columns[g.key]) for g in shown)
-        links = tuple(self.links({b.key for b in boxes}))
+        columns = self.grouping.columns(shown)
+        every = tuple(self.box(g, columns[g.key]) for g in shown)
+        boxes, links = fold(every, tuple(self.links({b.key for b in every})), {g.key: self.chosen(g) for g in shown})
         used = {b.lane for b in boxes}
         lanes = tuple(
             self.track(x)
@@ -176,68 +65,33 @@ class _Outliner:
 
     # groups
 
-    def grouped(self) -> tuple[list[_Group], list[_Group | None]]:
-        """Every node's group; choices of depth and the points of a route belong to none: flows pass through them."""
-        groups: dict[str, _Group] = {}
-        of: list[_Group | None] = []
-        for i, node in enumerate(self.graph.nodes):
-            if self.is_depth(i) or self.is_joint(i):
-                of.append(None)
-                continue
-            fresh = self.link(node, i) if self.chained and node.stage == "head" else _group(node, self.parts[i])
-            if self.parts[i][0] == "heads" and not node.lane:
-                fresh = _Group(f"heads.{self.parts[i][1]}", "head", "head", "", i, 2, [])
-            group = groups.setdefault(fresh.key, fresh)
-            group.nodes.append(i)
-            of.append(group)
-        return list(groups.values()), of
-
-    @cached_property
-    def chained(self) -> bool:
-        """Whether a network is a chain in its head: nothing else, and of several links."""
-        head = {p[1:2] for p, n in zip(self.parts, self.graph.nodes, strict=True) if n.stage == "head"}
-        return not self.graph.lanes and len(head) > 1 and () not in head
-
-    def link(self, node: Node, i: int) -> _Group:
-        """An empty group for one link of such a chain."""
-        return _Group(f"head.{self.parts[i][1]}", "head", "head", "", i, 1, [])
-
-    def is_depth(self, i: int) -> bool:
-        return bool(self.graph.nodes[i].lane) and len(self.parts[i]) == 3 and self.parts[i][2] == "depth"
-
-    def is_joint(self, i: int) -> bool:
-        """Whether a node only hands on: what a route passed, or all outputs together."""
-        parts = self.parts[i]
-        if isinstance(self.graph.nodes[i].op, Outputs):
-            return True
-        last = re.sub(r"\d+$", "", str(parts[-1]))
-        return parts[0] in self.routed and (last in JOINTS or parts[2:3] == ("last",))
-
-    def alive(self, group: _Group) -> bool:
+    def alive(self, group: Group) -> bool:
         return group.role == "input" or any(self.holds(self.live.nodes[i]) for i in group.nodes)
 
     def holds(self, condition: Value) -> bool:
         """Whether a condition can hold: in some architecture, or in the one chosen."""
         return condition is not False if self.genes is None else bool(at(condition, self.genes))
 
-    def condition(self, group: _Group) -> Value:
+    def condition(self, group: Group) -> Value:
         """When a group is there, given that the network has an output: its last node is what others read."""
         every = [self.live.nodes[i] for i in group.nodes]
         whole = self.live.nodes[self.graph.output]
         return (
-            True if any(implied(whole, c) is None for c in (*(c for c in every if c is True), every[-1])) else every[-1]
+            True
+            if any(self.implied(whole, c) is None for c in (*(c for c in every if c is True), every[-1]))
+            else every[-1]
         )
 
     # boxes
 
-    def box(self, group: _Group, column: int) -> Box:
+    def box(self, group: Group, column: int) -> Box:
         options = self.options(group, self.genes)
         inside = self.settings(group)
-        common = tuple(_shorten([(d, path) for d, path in inside if not _owner(path, options)], self.genes))
+        common = tuple(shorten([(d, path) for d, path in inside if not owner(path, options)], self.genes))
         named = tuple(
             Option(
                 o.name,
-                tuple(_shorten([(d, path[1:]) for d, path in inside if _owner(path, options) == o.name], self.genes)),
+                tuple(shorten([(d, path[1:]) for d, path in inside if owner(path, options) == o.name], self.genes)),
                 o.times,
             )
             for o in options
@@ -245,14 +99,15 @@ class _Outliner:
         shape = self.graph.nodes[
             next(i for i in reversed(group.nodes) if not i or self.holds(self.live.nodes[i]))
         ].shape
-        place = (group.key, group.role, group.stage, group.lane, column)
+        stride = resolution(self.text(shape.stride)) if shape.form == "map" else ""
+        place = (group.key, group.role, group.stage, group.lane, stride, column)
         size, sign, note, made = self.size(shape, group), self.sign(group), self.note(group), self.genes is not None
         ways = self.ways(group) if made and group.stage in self.routed else ()
         if len(ways) > 1:
             return Box(*place, ways, (), size, sign, note, made)
         return Box(*place, named, common, size, sign, note, made)
 
-    def ways(self, group: _Group) -> tuple[Option, ...]:
+    def ways(self, group: Group) -> tuple[Option, ...]:
         """The cell of each route at one layer and stride of an architecture; one that routes share is the first one's."""
         found: dict[Part, list[int]] = {}
         for i in group.nodes:
@@ -264,13 +119,13 @@ class _Outliner:
                 self.options(replace(group, nodes=nodes), self.genes)[0].name,
                 (
                     Setting("route", (str(route),)),
-                    *(_setting(d, path[1:], self.genes) for d, path in inside if path[0] == route),
+                    *(setting(d, path[1:], self.genes) for d, path in inside if path[0] == route),
                 ),
             )
             for route, nodes in found.items()
         )
 
-    def sign(self, group: _Group) -> str:
+    def sign(self, group: Group) -> str:
         """How a fusion without a choice of cells joins its flows."""
         if group.role != "fuse" or self.select_of(group):
             return ""
@@ -281,19 +136,19 @@ class _Outliner:
         ]
         return SIGNS.get(joins[-1], "") if joins else ""
 
-    def size(self, shape: Shape, group: _Group) -> str:
+    def size(self, shape: Shape, group: Group) -> str:
         if group.role == "input":
             return " x ".join(self.text(v) for v in (shape.width, *shape.extent))
         if shape.form == "vector":
             return self.text(shape.width)
         if shape.form == "tokens":
             return f"{self.text(shape.points)} tokens x {self.text(shape.width)}"
-        return f"{self.text(shape.width)} @ {_place(self.text(shape.stride))}"
+        return f"{self.text(shape.width)} @ {resolution(self.text(shape.stride))}"
 
     def text(self, value: Value) -> str:
         return text(value) if self.genes is None else str(at(value, self.genes))
 
-    def note(self, group: _Group) -> str:
+    def note(self, group: Group) -> str:
         """In which architectures a box exists: `times >= 2`."""
         if self.genes is not None or group.role == "input" or self.condition(group) is True:
             return ""
@@ -301,7 +156,7 @@ class _Outliner:
             (
                 i
                 for i, n in enumerate(self.graph.nodes)
-                if self.is_depth(i) and (n.stage, n.lane) == (group.stage, group.lane)
+                if self.grouping.is_depth(i) and (n.stage, n.lane) == (group.stage, group.lane)
             ),
             None,
         )
@@ -311,33 +166,34 @@ class _Outliner:
         assert isinstance(switch, Switch)
         if len(deps(switch.select)) != 1:
             return "optional"
-        return _from(
-            switch.select,
-            group.slot,
-            max(g.slot for g in self.groups if (g.stage, g.lane) == (group.stage, group.lane)),
-        )
+        own = self.grouping.round(group)
+        every = (g for g in self.groups if (g.role, g.stage, g.lane) == (group.role, group.stage, group.lane))
+        peers = [g.slot for g in every if self.grouping.round(g) == own]
+        return reach(switch.select, peers.index(group.slot) + 1, len(peers))
 
-    def options(self, group: _Group, genes: Genes | None) -> tuple[Option, ...]:
+    def options(self, group: Group, genes: Genes | None) -> tuple[Option, ...]:
         """The cells that a box can be: what its choice names, else the parts of its chain."""
         found: dict[str, None] = {}
         for choice in self.tops(group):
-            labels = _labels(choice)
-            found |= dict.fromkeys(labels if genes is None or not labels else (labels[at(choice.select, genes)],))
+            every = labels(choice)
+            found |= dict.fromkeys(every if genes is None or not every else (every[at(choice.select, genes)],))
         if found:
             return tuple(Option(label, times=self.repeats(group, label)) for label in found)
+        if group.name:
+            return (Option(group.name, times=self.repeats(group, group.name)),)
         live = [i for i in group.nodes if genes is None or at(self.live.nodes[i], genes)]
-        chain = _chain(dict.fromkeys(self.parts[i][group.base] for i in live if len(self.parts[i]) > group.base))
-        if len(set(chain)) == 1:
-            return (Option(chain[0], times=max(len(chain), self.repeats(group, chain[0]))),)
-        shown = chain if len(chain) <= 3 else [chain[0], "...", chain[-1]]
+        names = chain(dict.fromkeys(self.parts[i][group.base] for i in live if len(self.parts[i]) > group.base))
+        if len(set(names)) == 1:
+            return (Option(names[0], times=max(len(names), self.repeats(group, names[0]))),)
+        shown = names if len(names) <= 3 else [names[0], "...", names[-1]]
         return (Option(" -> ".join(shown) or group.role),)
 
-    def repeats(self, group: _Group, name: str) -> int:
+    def repeats(self, group: Group, name: str) -> int:
         """How often `repeat` applies the cell of that name in a group."""
         at_next = (p[group.base : group.base + 2] for p in (self.parts[i] for i in group.nodes))
         return max((p[1] for p in at_next if len(p) == 2 and p[0] == name and isinstance(p[1], int)), default=1)
 
-    def settings(self, group: _Group) -> list[tuple[Decision, tuple[Part, ...]]]:
+    def settings(self, group: Group) -> list[tuple[Decision, tuple[Part, ...]]]:
         """The decisions inside a group, each with its path within it; not those that lanes and links show."""
         live = [i for i in group.nodes if self.holds(self.live.nodes[i])]
         elsewhere = {d.index for x in self.graph.lanes for d in deps(x.width)}
@@ -345,33 +201,37 @@ class _Outliner:
         found = merge(self.graph.nodes[i].op.deps() for i in live)
         if group.stage in self.routed:
             return self.of_layer(group, found, elsewhere)
-        own = [(d, _within(_parts(d.path), group, self.places)) for d in found if d.index not in elsewhere]
+        own = [(d, within(steps(d.path), group, self.places)) for d in found if d.index not in elsewhere]
         return [(d, path) for d, path in own if path is not None]
 
     def of_layer(
-        self, group: _Group, found: tuple[Decision, ...], elsewhere: set[int]
+        self, group: Group, found: tuple[Decision, ...], elsewhere: set[int]
     ) -> list[tuple[Decision, tuple[Part, ...]]]:
         """The decisions of the routes in a layer: once for all of them in a space, else of each."""
         kept: dict[tuple[Part, ...], Decision] = {}
         for d in found:
-            stage, route, *inside = _parts(d.path)
+            stage, route, *inside = steps(d.path)
             if d.index not in elsewhere and stage == group.stage and inside[0] == group.slot:
                 kept.setdefault(tuple(inside[1:]) if self.genes is None else (route, *inside[1:]), d)
         one = len({path[0] for path in kept}) == 1 and self.genes is not None
         several = len({self.parts[i][1] for i in group.nodes if self.holds(self.live.nodes[i])}) > 1
         return [(d, path[1:] if one and not several else path) for path, d in kept.items()]
 
-    def tops(self, group: _Group) -> list[Switch]:
+    def tops(self, group: Group) -> list[Switch]:
         """The choices between the options of a group, those that can be made."""
         tops = [i for i in group.nodes if len(self.parts[i]) == group.base + 1 and self.parts[i][-1] == "choice"]
         ops = [self.graph.nodes[i].op for i in tops if len(tops) == 1 or self.holds(self.live.nodes[i])]
         return [op for op in ops if isinstance(op, Switch)]
 
-    def select_of(self, group: _Group) -> tuple[Decision, ...]:
-        """The decision that chooses between the options of a group."""
-        return merge(deps(op.select) for op in self.tops(group) if _labels(op))
+    def chosen(self, group: Group) -> tuple[Decision, ...]:
+        """All decisions that a box shows as open."""
+        return merge((self.select_of(group), tuple(d for d, _ in self.settings(group)))) if self.genes is None else ()
 
-    def gates_of(self, group: _Group) -> tuple[Decision, ...]:
+    def select_of(self, group: Group) -> tuple[Decision, ...]:
+        """The decision that chooses between the options of a group."""
+        return merge(deps(op.select) for op in self.tops(group) if labels(op))
+
+    def gates_of(self, group: Group) -> tuple[Decision, ...]:
         """The decisions that open and close links into a fusion."""
         return merge(self.gating(group, c) for _, c in self.reads(group).values()) if group.role == "fuse" else ()
 
@@ -382,10 +242,10 @@ class _Outliner:
             for key, (source, condition) in self.reads(group).items():
                 if key in shown and group.key in shown:
                     gates = self.gating(group, condition) if self.genes is None else ()
-                    names = tuple(_setting(d, _parts(d.path)[-1:], None) for d in gates)
+                    names = tuple(setting(d, steps(d.path)[-1:], None) for d in gates)
                     yield Link(key, group.key, self.does(source, group), names)
 
-    def reads(self, group: _Group) -> dict[str, tuple[int, Value]]:
+    def reads(self, group: Group) -> dict[str, tuple[int, Value]]:
         """The boxes that a group reads: the node, and when any of its nodes reads it."""
         found: dict[str, tuple[int, list[Value]]] = {}
         for i in group.nodes:
@@ -397,15 +257,15 @@ class _Outliner:
                         found.setdefault(origin.key, (node, []))[1].append(when)
         return {key: (source, either(*conditions)) for key, (source, conditions) in found.items()}
 
-    def origins(self, i: int, condition: Value) -> Iterator[tuple[_Group, int, Value]]:
+    def origins(self, i: int, condition: Value) -> Iterator[tuple[Group, int, Value]]:
         """The groups a flow comes from: through choices of depth the deepest, or the chosen one; through joints each."""
-        group = self.group_of[i]
+        group = self.grouping.of[i]
         if group is not None:
             yield group, i, condition
             return
         node = self.graph.nodes[i]
         assert isinstance(node.op, Switch)
-        if self.is_depth(i):
+        if self.grouping.is_depth(i):
             source = node.inputs[-1 if self.genes is None else at(node.op.select, self.genes)]
             assert source is not None
             yield from self.origins(source, condition)
@@ -415,16 +275,16 @@ class _Outliner:
             if source is not None and self.holds(when):
                 yield from self.origins(source, when)
 
-    def gating(self, group: _Group, condition: Value) -> tuple[Decision, ...]:
+    def gating(self, group: Group, condition: Value) -> tuple[Decision, ...]:
         """The decisions that close a link while its target stays."""
         whole = self.condition(group)
         whole = self.live.nodes[self.graph.output] if whole is True else whole
-        if implied(whole, condition) is None:
+        if self.implied(whole, condition) is None:
             return ()
         known = {d.index for d in deps(whole)}
         return tuple(d for d in deps(condition) if d.index not in known) or deps(condition)
 
-    def does(self, source: int, group: _Group) -> str:
+    def does(self, source: int, group: Group) -> str:
         """What a link does to the resolution: `down 2`, `up 4`, or nothing."""
         ours, theirs = self.graph.nodes[group.nodes[-1]].shape, self.graph.nodes[source].shape
         strides = [at(s.stride, self.any_genes) for s in (theirs, ours)]
@@ -434,7 +294,7 @@ class _Outliner:
         return f"down {ratio}" if ratio > 1 else f"up {1 / ratio}"
 
     def track(self, lane: Lane) -> Track:
-        place = _place(self.text(lane.stride))
+        place = resolution(self.text(lane.stride))
         if lane.width is None:
             return Track(lane.name, place, self.halving(lane))
         many = (
@@ -445,123 +305,11 @@ class _Outliner:
 
     def halving(self, lane: Lane) -> Setting | None:
         """Where the route to a lane halves the resolution."""
-        down = (d for d in self.graph.decisions if _parts(d.path)[1:] == (lane.name, "down"))
-        found = next((d for d in down if _parts(d.path)[0] in self.routed), None)
+        down = (d for d in self.graph.decisions if steps(d.path)[1:] == (lane.name, "down"))
+        found = next((d for d in down if steps(d.path)[0] in self.routed), None)
         route = (
             c for p, c in zip(self.parts, self.live.nodes, strict=True) if p[0] in self.routed and p[1] == lane.name
         )
         if not any(map(self.holds, route)):
             return None
-        return None if found is None else _setting(found, ("down",), self.genes)
-
-
-# names and places
-
-
-def _on_route(parts: tuple[Part, ...], lanes: set[str]) -> bool:
-    """Whether a node is the point of a route where a layer ends: `paths.low[2].middle.from`."""
-    return parts[-1] in ("from", "same", "route") and parts[1:2] != () and parts[1] in lanes
-
-
-def _off_route(parts: tuple[Part, ...], lanes: set[str]) -> tuple[Part, ...]:
-    """A node's path without the stride that its route is at, and whether it halves."""
-    if len(parts) < 4 or not isinstance(parts[2], int) or parts[3] not in lanes:
-        return parts
-    inside = parts[4:]
-    return (*parts[:3], *(inside[1:] if inside[:1] == ("down",) else inside))
-
-
-def _parts(name: str) -> tuple[Part, ...]:
-    """`s2.fine[1].conv` -> ("s2", "fine", 1, "conv"), without the arms of conditionals."""
-    found = (int(number) if number else word for word, number in NAMES.findall(name))
-    return tuple(p for p in found if p not in ("then", "else"))
-
-
-def _group(node: Node, parts: tuple[Part, ...]) -> _Group:
-    """An empty group for the box that a node belongs to."""
-    if not node.lane:
-        key = node.stage or "input"
-        roles: dict[str, Role] = {"input": "input", "stem": "stem", "head": "head"}
-        return _Group(key, roles.get(key, "other"), key, "", 0, 1, [])
-    third = parts[2] if len(parts) > 2 else "other"
-    path = f"{node.stage}.{node.lane}"
-    if third == "fuse":
-        return _Group(f"{node.stage}.{parts[1]}.fuse", "fuse", node.stage, str(parts[1]), 0, 3, [])
-    if isinstance(third, int):
-        return _Group(f"{path}[{third}]", "slot", node.stage, node.lane, third, 3, [])
-    role: Role = "enter" if third == "enter" else "other"
-    return _Group(f"{path}.{third}", role, node.stage, node.lane, 0, 3, [])
-
-
-ORDER: dict[Role, int] = {"input": 0, "stem": 0, "enter": 0, "other": 1, "slot": 2, "fuse": 3, "head": 4}
-
-
-def _columns(groups: list[_Group], stages: list[str]) -> dict[str, int]:
-    """Stages from left to right; within a stage what a branch enters by, its cells, the fusion."""
-    places = {g.key: (stages.index(g.stage) if g.stage in stages else -1, ORDER[g.role], g.slot) for g in groups}
-    order = sorted(set(places.values()))
-    return {key: order.index(place) for key, place in places.items()}
-
-
-def _within(path: tuple[Part, ...], group: _Group, places: set[str]) -> tuple[Part, ...] | None:
-    """A decision's path within a group; None if it is another's. `places` are the names of stages and branches."""
-    own: Part = group.slot if group.role == "slot" else group.key.rpartition(".")[2]
-    for step in (group.stage, group.lane, own):
-        if path[:1] == (step,) and len(path) > 1:
-            path = path[1:]
-    first, inside = path[0], len(path) > 1
-    return None if inside and (isinstance(first, int) or first in places or first in ("enter", "fuse")) else path
-
-
-def _owner(path: tuple[Part, ...], options: tuple[Option, ...]) -> str | None:
-    """The option that a path within a box leads into."""
-    return next((o.name for o in options if len(path) > 1 and path[0] == o.name), None)
-
-
-def _shorten(found: Iterable[tuple[Decision, tuple[Part, ...]]], genes: Genes | None) -> Iterator[Setting]:
-    """Each decision by the shortest end of its path that no other decision of the box has."""
-    pairs = list(found)
-    for d, path in pairs:
-        others = [p for e, p in pairs if e is not d]
-        length = next((n for n in range(1, len(path)) if all(p[-n:] != path[-n:] for p in others)), len(path))
-        yield _setting(d, path[-length:], genes)
-
-
-def _setting(decision: Decision, path: tuple[Part, ...], genes: Genes | None) -> Setting:
-    name = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in path).lstrip(".")
-    return Setting(name, decision.labels if genes is None else (decision.labels[genes[decision.index]],))
-
-
-def _labels(op: object) -> tuple[str, ...]:
-    """The names of the options of a choice between cells; none if it is not one decision's."""
-    if not isinstance(op, Switch) or not isinstance(op.select, Table) or len(op.select.deps) != 1:
-        return ()
-    (decision,) = op.select.deps
-    return decision.labels if op.select.values == tuple(range(len(decision))) else ()
-
-
-def _chain(names: Iterable[Part]) -> list[str]:
-    """The names of a chain in order; `conv2` is `conv` again."""
-    found: list[str] = []
-    for name in names:
-        if isinstance(name, int) or name in SWITCHES:
-            continue
-        plain = name.rstrip("0123456789")
-        found.append(plain if plain in found else name)
-    return found
-
-
-def _from(select: Value, slot: int, slots: int) -> str:
-    """When a lane is deep enough for a slot: `times >= 2`."""
-    (decision,) = deps(select)
-    reach = [v + slots - max(select.values) >= slot for v in select.values]
-    labels = [label for label, ok in zip(decision.labels, reach, strict=True) if ok]
-    name = str(_parts(decision.path)[-1])
-    if labels == list(decision.labels[-len(labels) :]):
-        return f"{name} >= {labels[0]}" if len(labels) > 1 else f"{name} = {labels[0]}"
-    return f"{name} in {{{', '.join(labels)}}}"
-
-
-def _place(stride: str) -> str:
-    """`4` -> `1/4`."""
-    return f"1/{stride}" if not is_sym(stride) else "?"
+        return None if found is None else setting(found, ("down",), self.genes)

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 from ..dsl import errors
 from ..dsl.diagnostic import ArchError, Span
 from ..dsl.model import Stage
+from .conditions import both, either, negate
 from .functions import WIDEST, contains
 from .graph import Node, Shared, Switch
 from .operator import signature
 from .scope import Scope
-from .sym import Value, apply, both, either, is_sym, is_truth, negate
+from .sym import Value, apply, is_sym, is_truth
 from .values import UNABLE, Alternatives, Cell, Flow, Named, Operation, Pipeline, kind_of
 
 if TYPE_CHECKING:
@@ -112,7 +113,8 @@ class Trellis:
 
     def _layers(self) -> int:
         value = self._entry("layers", self.lanes[self.names[0]])
-        if is_sym(value) or not isinstance(value, int) or isinstance(value, bool):
+        self.make.static(value, "`layers`", self._span("layers"))
+        if not isinstance(value, int) or isinstance(value, bool):
             raise ArchError(errors.wrong_kind(kind_of(value), "a fixed whole number", self._span("layers")))
         if not len(self.names) <= value <= WIDEST:
             want = f"from {len(self.names)} to {WIDEST:,}"
@@ -268,7 +270,7 @@ class Trellis:
         evaluator, lane = self.make.evaluator, route.lane
         if end is None or not evaluator.declares("fuse", lane):
             return end
-        fuse = evaluator.find("fuse", lane)[1]
+        fuse = self._entry("fuse", lane)
         if fuse is None:
             return end
         passed = tuple(self.last(route, level, levels) for level in range(route.halvings))
@@ -303,15 +305,24 @@ class Comparison:
     def same(self, a: int | None, b: int | None) -> Value:
         if (a, b) == (self.one.entering.node, self.two.entering.node) or a == b:
             return True
-        if a is None or b is None or not (self.one.first <= a < self.one.last and self.two.first <= b < self.two.last):
+        if a is None or b is None:
             return False
         if (a, b) not in self.known:
-            self.known[a, b] = self._nodes(self.nodes[a], self.nodes[b])
+            self.known[a, b] = self._compared(a, b)
         return self.known[a, b]
 
+    def _compared(self, a: int, b: int) -> Value:
+        """Two nodes, at most one of them from before its cell; a choice that only one has is seen through."""
+        mine, theirs = self.one.first <= a < self.one.last, self.two.first <= b < self.two.last
+        one, two = self.nodes[a], self.nodes[b]
+        alike = mine and theirs and type(one.op) is type(two.op) and len(one.inputs) == len(two.inputs)
+        if mine and isinstance(one.op, Switch) and not alike:
+            return either(*(both(apply("==", one.op.select, k), self.same(i, b)) for k, i in enumerate(one.inputs)))
+        if theirs and isinstance(two.op, Switch) and not alike:
+            return either(*(both(apply("==", two.op.select, k), self.same(a, i)) for k, i in enumerate(two.inputs)))
+        return alike and self._nodes(one, two)
+
     def _nodes(self, a: Node, b: Node) -> Value:
-        if type(a.op) is not type(b.op) or len(a.inputs) != len(b.inputs):
-            return False
         pairs = list(zip(a.inputs, b.inputs, strict=True))
         if isinstance(a.op, Switch) and isinstance(b.op, Switch):
             select = a.op.select

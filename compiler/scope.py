@@ -1,6 +1,6 @@
 """Names and decisions: entries are looked up outwards; `in` makes a decision, once for each place that owns it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
@@ -16,6 +16,10 @@ Path = tuple[str | int, ...]
 Entry = Fix | Vary
 GRANULARITY = {"branch": "lane", "cell": "slot"}
 """`per branch`, `per cell` -> the kind of scope that owns the decision."""
+
+
+WORDS = {"body": "cell"}
+"""Kinds of scopes that have another name in messages."""
 
 
 @dataclass(slots=True)
@@ -110,6 +114,15 @@ def misspelt(name: str, use: Scope) -> Span | None:
     return None
 
 
+def numbered(path: Path, taken: MutableMapping[Path, int]) -> Path:
+    """`path`, the second time with a 2 behind its last part, and so on."""
+    count = taken[path] = taken.get(path, 0) + 1
+    if count == 1 or not path:
+        return path
+    last = path[-1]
+    return (*path, count) if isinstance(last, int) else (*path[:-1], f"{last}{count}")
+
+
 def _next(name: str) -> str:
     """`kernel`, `kernel2`, `kernel3`, ..."""
     stem = name.rstrip("0123456789")
@@ -127,10 +140,12 @@ def owner_of(use: Scope, declared: Scope, per: str | None, span: Span) -> Scope:
         return declared
     span = Span(span.source, span.stop - len(per), span.stop) if span.text.endswith(per) else span
     if per not in GRANULARITY:
-        raise ArchError(errors.wrong_granularity(per, f"a {declared.kind}", span, GRANULARITY))
+        raise ArchError(
+            errors.wrong_granularity(per, f"a {WORDS.get(declared.kind, declared.kind)}", span, GRANULARITY)
+        )
     for scope in use.chain():
         if scope.kind == GRANULARITY[per]:
             return scope
         if scope is declared:
             break
-    raise ArchError(errors.wrong_granularity(per, f"a {declared.kind}", span, ()))
+    raise ArchError(errors.wrong_granularity(per, f"a {WORDS.get(declared.kind, declared.kind)}", span, ()))

@@ -1,17 +1,17 @@
 """What a file declares and nothing uses: warnings for `check`.
 
-`unused` looks at the text alone; `dead` at the graph, after the passes. Imports `dsl`, `names` and the operators.
+`unused` looks at the text alone; `unread` at the decisions that were made; `dead` at the graph, after the passes. Imports `dsl`, `names` and the operators.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from ..dsl import errors
 from ..dsl.diagnostic import Diagnostic, Span
 from ..dsl.model import ROUTES_ENTRIES, SPACE_ENTRIES, STAGE_ENTRIES, Space
 from ..dsl.modules import Module
-from ..dsl.syntax import Attribute, Block, Fix, Name, Use
-from .graph import Graph
+from ..dsl.syntax import Attribute, Block, Fix, Name, Use, Vary
+from .graph import Choice, Graph
 from .names import Operators, blocks_of, inside
 from .operator import signature
 
@@ -41,6 +41,18 @@ def unused(module: Module, operators: Operators) -> list[Diagnostic]:
         known = {"space": SPACE_ENTRIES, "routes": ROUTES_ENTRIES}.get(block.kind, ("width", *STAGE_ENTRIES))
         found += [errors.unread(n, where, s, known) for n, s in _entries(block) if n not in everywhere]
     return found
+
+
+def unread(space: Space, choices: Iterable[Choice]) -> list[Diagnostic]:
+    """`in` lines of a space that made no decision."""
+    read = {c.span for c in choices}
+    branches, stages = ((b.name, b.entries) for b in space.branches), ((s.name, s.entries) for s in space.stages)
+    return [
+        errors.never_read(f"{owner}.{entry.target}".lstrip("."), entry.span)
+        for owner, entries in (("", space.entries), *branches, *stages)
+        for entry in entries.values()
+        if isinstance(entry, Vary) and entry.span not in read
+    ]
 
 
 def dead(space: Space, graph: Graph) -> list[Diagnostic]:

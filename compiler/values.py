@@ -10,7 +10,7 @@ from ..dsl.modules import Module
 from ..dsl.syntax import Block
 from .operator import Operator
 from .shape import Shape
-from .sym import Metric, Value, is_sym
+from .sym import Metric, Value, is_sym, samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +141,12 @@ def kind_of(value: Any) -> str:
     """What a value is, in words."""
     if value is None:
         return "`none`"
+    if is_sym(value):
+        kinds = {kind_of(v) for v in samples(value)}
+        return kinds.pop() if len(kinds) == 1 else "a value of several kinds"
     if isinstance(value, bool):
         return "a truth value"
-    if isinstance(value, int | Fraction) or is_sym(value):
+    if isinstance(value, int | Fraction):
         return "a number"
     for kind, words in _WORDS:
         if isinstance(value, kind):

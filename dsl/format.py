@@ -1,15 +1,37 @@
 """The one canonical form of a text: source in, text out; nothing to configure, every comment kept.
 
-`flat` writes an expression on one line; a `_Writer` breaks what is too long or holds comments. Comments come
-from `scan` and go back by position: on lines of their own before what follows them, or to the end of their line.
-Imports `parser`, `faults` and the syntax tree.
+A `_Writer` breaks what is too long for the one line that `flat` writes, or holds comments. Comments come from `scan`
+and go back by position: on lines of their own before what follows them, or to the end of their line. Imports `parser`,
+`pieces`, `flat` and the syntax tree.
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from operator import attrgetter
 
 from .diagnostic import ArchError, Source
+from .flat import (
+    ANY,
+    CHAIN,
+    NOT,
+    OR,
+    POSTFIX,
+    SUM,
+    UNARY,
+    Part,
+    Row,
+    branches_of,
+    clauses_of,
+    ends_of,
+    flat,
+    flat_entry,
+    flat_head,
+    level_of,
+    per_of,
+    tail_of,
+    terms_of,
+    title_of,
+)
 from .parser import parse
 from .pieces import Piece, scan
 from .syntax import (
@@ -18,11 +40,7 @@ from .syntax import (
     Block,
     Call,
     Chain,
-    Clause,
     Comprehension,
-    Constant,
-    Domain,
-    Expr,
     File,
     Fix,
     Goal,
@@ -33,12 +51,9 @@ from .syntax import (
     Listed,
     ListOf,
     Members,
-    Name,
-    Number,
     Parameter,
     Prior,
     Require,
-    Syntax,
     Unary,
     Use,
     Vary,
@@ -47,18 +62,7 @@ from .syntax import (
 
 WIDTH = 100
 """No line is longer, where it can be broken."""
-
-_ANY, _CHAIN, _OR, _AND, _NOT, _COMPARE, _SUM, _PRODUCT, _UNARY, _POSTFIX = range(10)
-Part = Expr | Fix | Vary | Parameter | Weight
-Row = tuple[str, Part, int]
 _START = attrgetter("start")
-_LEVELS = {
-    "or": _OR,
-    "and": _AND,
-    **dict.fromkeys(("<=", ">=", "==", "!=", "<", ">"), _COMPARE),
-    **dict.fromkeys(("+", "-"), _SUM),
-    **dict.fromkeys(("*", "/", "//", "%"), _PRODUCT),
-}
 
 
 def format_text(source: Source) -> str:
@@ -74,157 +78,6 @@ def format_text(source: Source) -> str:
         if text == last.text:
             break
     return text
-
-
-# on one line -------------------------------------------------------------------------------------------------------
-
-
-def flat(part: Part | Domain, least: int = _ANY) -> str:
-    """A part on one line; in parentheses if it binds less tightly than `least`."""
-    text = _FLAT[type(part)](part)
-    return f"({text})" if _level(part) < least else text
-
-
-def _level(part: Syntax) -> int:
-    match part:
-        case If():
-            return _ANY
-        case Chain():
-            return _CHAIN
-        case Binary(operator=operator):
-            return _LEVELS[operator]
-        case Unary(operator="not"):
-            return _NOT
-        case Unary():
-            return _UNARY
-        case _:
-            return _POSTFIX
-
-
-def _operands(part: Binary) -> tuple[int, int]:
-    """How tightly the two sides of an operator must bind without parentheses."""
-    level = _LEVELS[part.operator]
-    return (_SUM, _SUM) if level == _COMPARE else (level, level + 1)
-
-
-def _list(parts: Sequence[Part]) -> str:
-    return ", ".join(flat(p) for p in parts)
-
-
-def _is_fraction(part: Syntax) -> bool:
-    """`3/2` and `-3/2`: a number that only looks like a division."""
-    match part:
-        case Binary(operator="/", left=Number() | Unary(operator="-", operand=Number()), right=Number()):
-            return True
-    return False
-
-
-def _binary(part: Binary) -> str:
-    left, right = (flat(p, least) for p, least in zip((part.left, part.right), _operands(part), strict=True))
-    return f"{left}/{right}" if _is_fraction(part) else f"{left} {part.operator} {right}"
-
-
-def _ends(part: Interval) -> list[Row]:
-    wide = any(isinstance(p, Binary) and not _is_fraction(p) for p in (part.first, part.last))
-    ends: list[Row] = [("", part.first, _SUM), (" .. " if wide else "..", part.last, _SUM)]
-    return ends if part.by is None else [*ends, (" step ", part.by, _SUM)]
-
-
-def _comprehension(part: Comprehension) -> str:
-    return f"[{' '.join(word + flat(inner, least) for word, inner, least in _clauses(part))}]"
-
-
-def _clauses(part: Comprehension) -> list[Row]:
-    parts: list[Row] = [
-        ("", part.item, _ANY),
-        *((f"for {loop.variable} in ", loop.iterable, _CHAIN) for loop in part.loops),
-    ]
-    return parts if part.condition is None else [*parts, ("if ", part.condition, _CHAIN)]
-
-
-def _branches(part: If) -> list[Row]:
-    parts: list[Row] = [("if ", part.condition, _CHAIN), ("then ", part.then, _CHAIN)]
-    while isinstance(part.otherwise, If):
-        part = part.otherwise
-        parts += [("else if ", part.condition, _CHAIN), ("then ", part.then, _CHAIN)]
-    return [*parts, ("else ", part.otherwise, _CHAIN)]
-
-
-def _terms(part: Binary) -> list[Row]:
-    """The operands of one level, `a + b - c`, each behind its operator."""
-    left, right = _operands(part)
-    last: Row = (f"{part.operator} ", part.right, right)
-    if isinstance(part.left, Binary) and _operands(part.left) == (left, right) != (_SUM, _SUM):
-        return [*_terms(part.left), last]
-    return [("", part.left, left), last]
-
-
-def _plain(parts: Sequence[Part]) -> list[Row]:
-    return [("", part, _ANY) for part in parts]
-
-
-def _constant(part: Constant) -> str:
-    return f'"{part.value}"' if isinstance(part.value, str) else str(part.value).lower()
-
-
-def _per(part: Vary) -> str:
-    return f" per {part.per}" if part.per else ""
-
-
-_FLAT: dict[type, Callable[..., str]] = {
-    Number: lambda p: p.text,
-    Constant: _constant,
-    Name: lambda p: p.text,
-    Attribute: lambda p: f"{flat(p.base, _POSTFIX)}.{p.name}",
-    Index: lambda p: f"{flat(p.base, _POSTFIX)}[{flat(p.index)}]",
-    Call: lambda p: f"{flat(p.function, _POSTFIX)}({_list((*p.positional, *p.named))})",
-    ListOf: lambda p: f"[{_list(p.items)}]",
-    Comprehension: _comprehension,
-    Unary: lambda p: f"not {flat(p.operand, _NOT)}" if p.operator == "not" else f"-{flat(p.operand, _UNARY)}",
-    Binary: _binary,
-    If: lambda p: " ".join(word + flat(inner, least) for word, inner, least in _branches(p)),
-    Chain: lambda p: " -> ".join(flat(link, _OR) for link in p.links),
-    Members: lambda p: f"{{{_list(p.items)}}}",
-    Interval: lambda p: "".join(word + flat(inner, least) for word, inner, least in _ends(p)),
-    Listed: lambda p: flat(p.value, _SUM),
-    Weight: lambda p: f"{flat(p.value)}: {flat(p.weight)}",
-    Fix: lambda p: f"{p.target} = {flat(p.value)}",
-    Vary: lambda p: f"{p.target} in {flat(p.domain)}{_per(p)}",
-    Parameter: lambda p: p.name if p.default is None else f"{p.name} = {flat(p.default)}",
-}
-
-
-def _entry(line: Fix | Vary | Require | Goal | Prior) -> str:
-    match line:
-        case Prior():
-            return f"prior {flat(line.quantity, _CHAIN)} {{{_list(line.weights)}}}"
-        case Require():
-            return f"require {flat(line.condition)}"
-        case Goal():
-            return f"{line.direction} {flat(line.value)}"
-        case _:
-            return flat(line)
-
-
-def _title(block: Block) -> str:
-    return f"{block.kind} {block.name}" if block.name else block.kind
-
-
-def _tail(block: Block) -> str:
-    return "".join(f" {_clause(c)}" for c in block.clauses)
-
-
-def _head(block: Block) -> str:
-    parameters = "" if block.parameters is None else f"({_list(block.parameters)})"
-    return f"{_title(block)}{parameters}{_tail(block)}"
-
-
-def _clause(clause: Clause) -> str:
-    names = ", ".join(n.text for n in clause.names)
-    return f"{clause.kind} {names if clause.value is None else flat(clause.value)}"
-
-
-# on many lines -----------------------------------------------------------------------------------------------------
 
 
 class _Writer:
@@ -342,10 +195,10 @@ class _Writer:
                 return self.row(lead, line, indent)
 
     def prior(self, line: Prior, lead: str, indent: int) -> list[str]:
-        text = lead + _entry(line)
+        text = lead + flat_entry(line)
         if len(text) <= WIDTH and not self.has_comment(line.span.start, line.span.stop):
             return [text]
-        out = self.row(f"{lead}prior ", line.quantity, indent, 2, _CHAIN)
+        out = self.row(f"{lead}prior ", line.quantity, indent, 2, CHAIN)
         inside = (self.find("{", line.quantity.span.stop), line.span.stop - 1)
         return [*out[:-1], *self.rows(f"{out[-1]} {{", _plain(line.weights), "}", indent, inside, ",")]
 
@@ -373,23 +226,23 @@ class _Writer:
         for line in block.lines:
             if isinstance(line, Block) or line.docs or "\n" in block.span.text:
                 return ""
-            inside = f"{{ {_entry(line)} }}"
-        text = f"{pad}{_head(block)} {inside}"
+            inside = f"{{ {flat_entry(line)} }}"
+        text = f"{pad}{flat_head(block)} {inside}"
         return text if len(text) <= WIDTH else ""
 
     def head(self, block: Block, pad: str, indent: int) -> list[str]:
-        text = pad + _head(block)
+        text = pad + flat_head(block)
         parameters = block.parameters or ()
         stop = self.find(")", parameters[-1].span.stop) if parameters else 0
         if not parameters or (len(text) + 2 <= WIDTH and not self.has_comment(block.span.start, stop)):
             return [text]
         opener = self.find("(", block.span.start)
-        lead, close = f"{pad}{_title(block)}(", ")" + _tail(block)
+        lead, close = f"{pad}{title_of(block)}(", ")" + tail_of(block)
         return self.rows(lead, _plain(parameters), close, indent, (opener, stop), ",")
 
     # expressions
 
-    def row(self, lead: str, part: Part, indent: int, room: int = 0, least: int = _ANY) -> list[str]:
+    def row(self, lead: str, part: Part, indent: int, room: int = 0, least: int = ANY) -> list[str]:
         """`part` behind `lead`, with `room` for what follows it: on one line if it fits and holds no comment."""
         text = lead + flat(part, least)
         if len(text) + room <= WIDTH and not self.has_comment(part.span.start, part.span.stop):
@@ -402,34 +255,34 @@ class _Writer:
             case Fix():
                 return self.row(f"{lead}{part.target} = ", part.value, indent, room)
             case Weight():
-                return self.series(lead, [("", part.value, _ANY), (": ", part.weight, _ANY)], "", indent, room)
+                return self.series(lead, [("", part.value, ANY), (": ", part.weight, ANY)], "", indent, room)
             case Vary(domain=Listed(value=value)):
-                return self.series(f"{lead}{part.target} in ", [("", value, _SUM)], _per(part), indent, room)
+                return self.series(f"{lead}{part.target} in ", [("", value, SUM)], per_of(part), indent, room)
             case Vary(domain=Interval() as domain):
-                return self.series(f"{lead}{part.target} in ", _ends(domain), _per(part), indent, room)
+                return self.series(f"{lead}{part.target} in ", ends_of(domain), per_of(part), indent, room)
             case Parameter(default=default) if default is not None:
                 return self.row(f"{lead}{part.name} = ", default, indent, room)
             case Vary(domain=Members(items=items, span=span)):
                 inside = (span.start, span.stop - 1)
-                return self.rows(f"{lead}{part.target} in {{", _plain(items), "}" + _per(part), indent, inside, ",")
-            case Chain() | Unary() if _level(part) < least:
-                return self.rows(f"{lead}(", [("", part, _ANY)], ")", indent, inside)
+                return self.rows(f"{lead}{part.target} in {{", _plain(items), "}" + per_of(part), indent, inside, ",")
+            case Chain() | Unary() if level_of(part) < least:
+                return self.rows(f"{lead}(", [("", part, ANY)], ")", indent, inside)
             case Chain():
                 return self.chain(lead, part, indent, room)
             case If():
-                return self.rows(f"{lead}(", _branches(part), ")", indent, inside)
+                return self.rows(f"{lead}(", branches_of(part), ")", indent, inside)
             case Binary():
-                return self.rows(f"{lead}(", _terms(part), ")", indent, inside)
+                return self.rows(f"{lead}(", terms_of(part), ")", indent, inside)
             case Unary():
-                word, inner = ("not ", _NOT) if part.operator == "not" else ("-", _UNARY)
+                word, inner = ("not ", NOT) if part.operator == "not" else ("-", UNARY)
                 return self.row(lead + word, part.operand, indent, room, inner)
             case Attribute():
-                out = self.row(lead, part.base, indent, room + len(part.name) + 1, _POSTFIX)
+                out = self.row(lead, part.base, indent, room + len(part.name) + 1, POSTFIX)
                 return [*out[:-1], f"{out[-1]}.{part.name}"]
             case Index():
-                return self.series(lead, [("", part.base, _POSTFIX), ("[", part.index, _ANY)], "]", indent, room)
+                return self.series(lead, [("", part.base, POSTFIX), ("[", part.index, ANY)], "]", indent, room)
             case Call():
-                out = self.row(lead, part.function, indent, 1, _POSTFIX)
+                out = self.row(lead, part.function, indent, 1, POSTFIX)
                 inside = (self.find("(", part.function.span.stop), part.span.stop - 1)
                 args = _plain((*part.positional, *part.named))
                 return [*out[:-1], *self.rows(f"{out[-1]}(", args, ")", indent, inside, ",")]
@@ -438,7 +291,7 @@ class _Writer:
                     f"{lead}[", _plain(part.items), "]", indent, (part.span.start, part.span.stop - 1), ","
                 )
             case Comprehension():
-                return self.rows(f"{lead}[", _clauses(part), "]", indent, (part.span.start, part.span.stop - 1))
+                return self.rows(f"{lead}[", clauses_of(part), "]", indent, (part.span.start, part.span.stop - 1))
             case _:
                 return [lead + flat(part, least)]
 
@@ -454,12 +307,12 @@ class _Writer:
         """One link per line, each behind its arrow."""
         first, *rest = part.links
         pad = " " * (indent + 4)
-        out = self.row(lead, first, indent, 0, _OR)
+        out = self.row(lead, first, indent, 0, OR)
         last = first
         for link in rest:
             out[-1] += self.trailing(last.span.stop, link.span.start)
             out += self.own(link.span.start, indent + 4)
-            out += self.row(f"{pad}-> ", link, indent + 4, room, _OR)
+            out += self.row(f"{pad}-> ", link, indent + 4, room, OR)
             last = link
         return out
 
@@ -477,3 +330,7 @@ class _Writer:
             lines[-1] += comma + ("" if below else self.trailing(part.span.stop, before))
             out += [*above, *lines, *below]
         return [*out, *self.own(inside[1], indent + 2), " " * indent + close]
+
+
+def _plain(parts: Sequence[Part]) -> list[Row]:
+    return [("", part, ANY) for part in parts]

@@ -114,7 +114,8 @@ def _check_cell(cell: Block, found: list[Diagnostic]) -> None:
         found.append(errors.missing_entry("out", f"cell `{cell.name}`", cell.head, "out = x -> conv(3) -> bn -> relu"))
     if cell.parameters is None:
         found.append(errors.missing_entry("()", f"cell `{cell.name}`", cell.head, f"cell {cell.name}()"))
-    _entries(cell.lines, "a cell", (), found)
+    entries, _ = _entries(cell.lines, "a cell", (), found)
+    _twice((*_parameters(cell), *_targets(entries)), found)
 
 
 def _space(block: Block, found: list[Diagnostic]) -> Space:
@@ -127,7 +128,8 @@ def _space(block: Block, found: list[Diagnostic]) -> Space:
         elif isinstance(b, Block) and b.kind in ("stage", "routes"):
             stages.append(_stage(b, found))
     heads = _heads([b for b in block.lines if isinstance(b, Block) and b.kind == "heads"], entries, found)
-    _twice((*((b.name, b.span) for b in branches), *((s.name, s.span) for s in stages)), found)
+    blocks = (*((b.name, b.span) for b in branches), *((s.name, s.span) for s in stages))
+    _twice((*_parameters(block), *blocks, *_targets(entries)), found)
     known = {b.name for b in branches}
     for stage in stages:
         for name in stage.branches:
@@ -233,6 +235,14 @@ def _entries(
                 found.append(errors.declared_twice(name, line.target.span, entries[name].target.span))
             entries[name] = line
     return entries, tuple(overrides)
+
+
+def _parameters(block: Block) -> Iterable[tuple[str, Span]]:
+    return ((p.name, p.span) for p in block.parameters or ())
+
+
+def _targets(entries: dict[str, Entry]) -> Iterable[tuple[str, Span]]:
+    return ((name, entry.target.span) for name, entry in entries.items())
 
 
 def _twice(names: Iterable[tuple[str, Span]], found: list[Diagnostic]) -> None:

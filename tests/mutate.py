@@ -100,7 +100,7 @@ MARKS = (
     '"',
 )
 OPERATORS = ("+", "-", "*", "/", "//", "%", "<", "<=", ">", ">=", "==", "!=", "=")
-SECONDS = 2.0
+SECONDS = 20.0
 """Processor time that one file may take."""
 
 

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,15 +12,19 @@ import pytest
 
 from hrdsl.compiler import draw as drawing
 from hrdsl.compiler.api import compile_file, compile_module
-from hrdsl.compiler.draw import colours, dot, draw
+from hrdsl.compiler.draw import dot, draw
 from hrdsl.compiler.graph import Graph
-from hrdsl.compiler.outline import Outline, outline
+from hrdsl.compiler.grid import Grid
+from hrdsl.compiler.labels import colours, font
+from hrdsl.compiler.outline import outline
+from hrdsl.compiler.picture import Outline
 from hrdsl.dsl.diagnostic import Source
 from hrdsl.dsl.modules import load_source
 
 ROOT = Path(__file__).parents[1]
 GOLDEN = Path(__file__).parent / "golden" / "draw"
 ROUTES = ROOT / "tests" / "routes" / "trellis.arch"
+CLASSICS = ROOT / "examples" / "classics"
 TINY = ROOT / "examples" / "tiny.arch"
 ONE = {"coarse.width": "32", "s2.times": "2", "s2.fine.light_attention.heads": "2", "s2.fine.cell": "light_attention"}
 LARGEST = {
@@ -83,7 +88,9 @@ def genes_of(graph: Graph, chosen: dict[str, str] | None) -> list[int] | None:
 def find(picture: Outline, key: str) -> str:
     """A box in one line."""
     box = next(b for b in picture.boxes if b.key == key)
-    options = " | ".join(" ".join((o.name, *map(str, o.settings))) for o in box.options)
+    options = " | ".join(
+        " ".join((o.name, *([f"x{o.times}"] if o.times > 1 else []), *map(str, o.settings))) for o in box.options
+    )
     return "; ".join(filter(None, (options, *map(str, box.settings), box.size, box.note)))
 
 
@@ -111,15 +118,15 @@ def test_an_architecture_shows_what_it_has(tiny: Graph) -> None:
     assert not any(b.open or b.note for b in picture.boxes)
     assert [b.key for b in picture.boxes if b.role == "slot"] == [
         "s1.fine[1]",
-        "s2.fine[1]",
-        "s2.fine[2]",
-        "s2.coarse[1]",
-        "s2.coarse[2]",
+        "s2.fine[1] .. s2.fine[2]",
+        "s2.coarse[1] .. s2.coarse[2]",
     ]
-    assert find(picture, "s2.fine[2]") == "light_attention heads = 2; 16 @ 1/2"
-    assert find(picture, "s2.coarse[1]") == "residual; 32 @ 1/4"
+    assert find(picture, "s2.fine[1] .. s2.fine[2]") == "light_attention x2 heads = 2; 16 @ 1/2"
+    assert find(picture, "s2.coarse[1] .. s2.coarse[2]") == "residual x2; 32 @ 1/4"
     assert str(picture.lanes[1].width) == "width = 32"
-    assert ("s2.fine[2]", "s2.coarse.fuse", "down 2") in {(k.source, k.target, k.does) for k in picture.links}
+    assert ("s2.fine[1] .. s2.fine[2]", "s2.coarse.fuse", "down 2") in {
+        (k.source, k.target, k.does) for k in picture.links
+    }
 
 
 def test_gates_belong_to_links(gated: Graph) -> None:
@@ -211,7 +218,7 @@ def test_a_name_keeps_its_colour(tiny: Graph) -> None:
 
 def test_names_are_escaped() -> None:
     assert drawing.quote('a"b\\') == '"a\\"b\\\\"'
-    assert "&lt;3&gt;" in drawing.font("<3>", 10)
+    assert "&lt;3&gt;" in font("<3>", 10)
 
 
 def test_dot_does_not_depend_on_hashes() -> None:
@@ -297,3 +304,56 @@ def test_several_heads_have_a_box_each() -> None:
     )
     picture = outline(compile_module(load_source(Source("two.arch", text), Path())).graph)
     assert [b.key for b in picture.boxes if b.role == "head"] == ["heads.labels", "heads.depth"]
+    grid = Grid(picture)
+    assert len({b.column for b in picture.boxes if b.role == "head"}) == 1
+    assert [grid.rows[key] for key in ("heads.labels", "heads.depth")] == ["fine", "clear row 1"]
+
+
+def test_input_and_stem_stand_in_the_lane_of_their_resolution() -> None:
+    heads = Grid(outline(compile_file(ROOT / "tests" / "golden" / "constructs" / "heads.arch").graph))
+    assert [heads.rows[key] for key in ("input", "heads.labels", "heads.edges")] == ["fine", "fine", "coarse"]
+    trellis = compile_file(ROUTES, settings={"layers": 4})
+    rows = Grid(outline(trellis.graph)).rows
+    assert (rows["input"], rows["stem"]) == ("high", "high")
+
+
+def test_long_lines_run_through_clear_places() -> None:
+    """No line is more than a column long but through places without a box."""
+    files = [ROUTES, TINY, *(f for f in CLASSICS.glob("*.arch") if f.stem != "hrnet")]
+    for file in files:
+        picture = outline(compile_file(file, settings={"layers": 4} if file is ROUTES else {}).graph)
+        grid = Grid(picture)
+        assert not set(grid.joints) & set(grid.taken), file
+        for a, b in grid.pieces:
+            assert abs(grid.columns_at[a] - grid.columns_at[b]) <= 1, (file, a, b)
+
+
+def test_equal_slots_are_one_box() -> None:
+    """HRNet by its definition: four blocks in each branch and round, so as many boxes as branches and rounds."""
+    picture = outline(compile_file(CLASSICS / "hrnetv2_w18.arch").graph)
+    slots = [b for b in picture.boxes if b.role == "slot"]
+    assert len(slots) == 1 + 2 * 1 + 3 * 4 + 4 * 3
+    assert all(b.options[0].times == 4 for b in slots)
+    fused = Counter(b.column for b in picture.boxes if b.role == "fuse")
+    assert [fused[column] for column in sorted(fused)] == [2, 3, 3, 3, 3, 4, 4, 4]
+
+
+def test_slots_with_choices_of_their_own_stay_apart(tiny: Graph) -> None:
+    assert [b.key for b in outline(tiny).boxes if b.stage == "s2" and b.lane == "fine" and b.role == "slot"] == [
+        f"s2.fine[{k}]" for k in (1, 2, 3)
+    ]
+    slots = [b for b in outline(compile_file(ROUTES, settings={"layers": 4}).graph).boxes if b.role == "slot"]
+    assert not any(" .. " in b.key for b in slots)
+
+
+def test_a_chain_of_chains_shows_its_cells() -> None:
+    """ResNet-50 has 3, 4, 6 and 3 bottlenecks (He et al. 2016, Table 1)."""
+    picture = outline(compile_file(CLASSICS / "resnet50.arch").graph)
+    shown = [(b.options[0].name, b.options[0].times, b.size) for b in picture.boxes]
+    assert shown[2:6] == [
+        ("bottleneck", 3, "256 @ 1/4"),
+        ("bottleneck", 4, "512 @ 1/8"),
+        ("bottleneck", 6, "1024 @ 1/16"),
+        ("bottleneck", 3, "2048 @ 1/32"),
+    ]
+    assert [name for name, _, _ in shown] == ["input", "pooled", *["bottleneck"] * 4, "global_pool", "linear"]

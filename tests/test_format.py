@@ -62,7 +62,9 @@ def test_generated_programs(size: int, seed: int) -> None:
     done = check(text)
     for line in done.split("\n"):
         code = line.split("  # ")[0]
-        assert len(code) <= WIDTH or UNBREAKABLE.search(code) or not JOINT.search(code.strip(" ,").removeprefix("-> ")), line
+        assert (
+            len(code) <= WIDTH or UNBREAKABLE.search(code) or not JOINT.search(code.strip(" ,").removeprefix("-> "))
+        ), line
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -20,6 +20,7 @@ from hrdsl.compiler.module import extract
 from hrdsl.dsl.diagnostic import Source
 from hrdsl.dsl.format import WIDTH, format_text
 from hrdsl.dsl.modules import STD, Module, library, load_source
+from hrdsl.dsl.syntax import Block
 
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = sorted(p.stem for p in STD.glob("*.arch"))
@@ -320,11 +321,18 @@ def test_modules_are_formatted(name: str) -> None:
     assert format_text(Source(name, text)) == text
 
 
+def declared(name: str, block: Block) -> str:
+    """A cell with its parameters and their defaults."""
+    given = ((p.name, p.default) for p in block.parameters or ())
+    return f"{name}({', '.join(n if d is None else f'{n} = {d.span.text}' for n, d in given)})"
+
+
 def test_the_specification_names_every_cell() -> None:
+    """With its parameters, in their order."""
     section = (ROOT / "SPEC.md").read_text(encoding="utf-8").partition("## 23.")[2]
-    rows = {m[1]: set(re.findall(r"`(\w+)`", m[2])) for m in re.finditer(r"^\| `std\.(\w+)` \|(.*)$", section, re.M)}
-    known = {name: set(library(name).cells) for name in MODULES}
-    assert list(rows) and {n: c - {"fuse"} for n, c in rows.items()} == known
+    rows = re.findall(r"^\| `std\.(\w+)` \|(.*)$", section, re.MULTILINE)
+    written = {name: set(re.findall(r"`(\w+\([^`]*\))`", row)) for name, row in rows}
+    assert written == {name: {declared(*c) for c in library(name).cells.items()} for name in MODULES}
 
 
 # explain -----------------------------------------------------------------------------------------------------------

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hrdsl.compiler.sym import Decision, Value, apply, at, both, chosen, either, forget, tabulate, variable
+from hrdsl.compiler.conditions import both, either
+from hrdsl.compiler.sym import Decision, Value, apply, at, chosen, forget, tabulate, variable
 from hrdsl.dsl.diagnostic import Source, Span
 
 AT = Span(Source("t.arch", ""), 0, 0)

@@ -8,9 +8,10 @@ from itertools import combinations
 from ...dsl import errors
 from ...dsl.diagnostic import ArchError, Diagnostic
 from ..axis import Chosen
+from ..conditions import both, negate
 from ..operator import Site
 from ..shape import WORDS, Form, Shape, text
-from ..sym import Value, apply, both, negate
+from ..sym import Value, apply
 
 PADDINGS = ("same", "valid")
 """What a window does at the border: half a window of padding, or none."""

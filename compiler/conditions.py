@@ -1,0 +1,158 @@
+"""Conditions: values that are true or false, joined, negated, and compared by what they imply.
+
+A condition is `True`, `False`, a `Table`, or an `Apply`: a conjunction of tables and large factors, a disjunction of
+such, sorted so that equal ones are one object. Values in, values out; imports `sym` only.
+"""
+
+from collections.abc import Iterable
+from itertools import product
+
+from .sym import LIMIT, Apply, Decision, Table, Value, apply, at, conjuncts, deps, merge, projected, size, spread
+
+
+def both(*conditions: Value) -> Value:
+    """Their conjunction: one table for what fits in it, large factors kept apart."""
+    conditions = tuple(c for c in conditions if c is not True)
+    if not conditions or (len(conditions) == 1 and not isinstance(conditions[0], Apply)):
+        return conditions[0] if conditions else True
+    table: Value = True
+    large: list[Value] = []
+    for factor in (f for c in conditions for f in conjuncts(c)):
+        if isinstance(factor, Apply):
+            if factor not in large:
+                large.append(factor)
+            continue
+        if factor is True or factor == table:
+            continue
+        joined = factor if table is True else apply("and", table, factor)
+        if isinstance(joined, Apply):
+            large.append(table)
+            table = factor
+        else:
+            table = joined
+    if table is False:
+        return False
+    factors = (*(() if table is True else (table,)), *sorted(large, key=hash))
+    return True if not factors else factors[0] if len(factors) == 1 else Apply("and", factors)
+
+
+def either(*conditions: Value) -> Value:
+    """Their disjunction, with common factors taken out."""
+    options = list(dict.fromkeys(c for c in conditions if c is not False))
+    if True in [o for o in options if o is True]:
+        return True
+    if len(options) < 2:
+        return options[0] if options else False
+    first, *others = map(conjuncts, options)
+    common = [f for f in first if all(f in factors for factors in others)]
+    rest = [both(*(f for f in conjuncts(o) if f not in common)) for o in options]
+    tables = [r for r in rest if not isinstance(r, Apply)]
+    large = [r for r in rest if isinstance(r, Apply)]
+    joined: list[Value] = []
+    for t in tables:
+        for i, j in enumerate(joined):
+            merged = apply("or", j, t)
+            if not isinstance(merged, Apply):
+                joined[i] = merged
+                break
+        else:
+            joined.append(t)
+    if any(j is True for j in joined):
+        return both(*common)
+    joined = [j for j in joined if j is not False]
+    every = [*joined, *large]
+    shared = _most_shared(every)
+    if shared is not None:
+        group = [o for o in every if shared in conjuncts(o)]
+        inside = either(*(both(*(f for f in conjuncts(o) if f != shared)) for o in group))
+        return both(*common, either(both(shared, inside), *(o for o in every if o not in group)))
+    every = _absorbed(every)
+    inner = every[0] if len(every) == 1 else Apply("or", tuple(sorted(every, key=hash))) if every else False
+    return both(*common, inner)
+
+
+def _most_shared(options: list[Value]) -> Value | None:
+    """The factor that most options have, if two or more have one."""
+    counts: dict[Value, int] = {}
+    for factor in (f for o in options for f in conjuncts(o)):
+        counts[factor] = counts.get(factor, 0) + 1
+    most = max(counts, key=counts.__getitem__, default=None)
+    return most if most is not None and counts[most] > 1 else None
+
+
+def _absorbed(options: list[Value]) -> list[Value]:
+    """Options without those that can be seen to imply another that is kept."""
+    kept = list(options)
+    for o in options:
+        others = [k for k in kept if k is not o]
+        if any(_implies(o, k) for k in others):
+            kept = others
+    return kept
+
+
+def _implies(one: Value, other: Value, depth: int = 3) -> bool:
+    """Whether `one` can be seen to imply `other`, factor by factor, through so many levels of alternatives."""
+    factors = conjuncts(one)
+    return all(
+        any(_entails(mine, factor, depth) for mine in factors) or _follows(factors, factor)
+        for factor in conjuncts(other)
+    )
+
+
+def _follows(factors: tuple[Value, ...], fact: Value) -> bool:
+    """Whether what the tables among the factors say of the decisions of another, each by itself, implies it."""
+    if not isinstance(fact, Table):
+        return False
+    near = [f for f in factors if isinstance(f, Table) and not {*f.deps}.isdisjoint(fact.deps)]
+    if not near:
+        return False
+    columns = [spread(projected(f, fact.deps), fact.deps) for f in near]
+    return all(fact.values[i] for i, row in enumerate(zip(*columns, strict=True)) if all(row))
+
+
+def _entails(one: Value, other: Value, depth: int) -> bool:
+    if one == other:
+        return True
+    if isinstance(one, Apply):
+        return one.function == "or" and depth > 0 and all(_implies(o, other, depth - 1) for o in one.args)
+    if not isinstance(one, Table) or not isinstance(other, Table) or not {*other.deps} <= {*one.deps}:
+        return False  # a table says nothing about decisions that it does not read
+    return all(b or not a for a, b in zip(one.values, spread(other, one.deps), strict=True))
+
+
+def negate(condition: Value) -> Value:
+    """Its negation."""
+    return apply("not", condition)
+
+
+def implied(condition: Value, fact: Value) -> dict[Decision, int] | None:
+    """None if `fact` holds wherever `condition` does; else one choice of the decisions where it does not.
+
+    Exact where both fit into a table together; otherwise 2,000 fixed pseudo-random combinations are tried.
+    """
+    if fact is True or condition is False:
+        return None
+    over = merge((deps(condition), deps(fact)))
+    if size(over) <= 4 * LIMIT:
+        rows: Iterable[tuple[int, ...]] = product(*(range(len(d)) for d in over))
+    elif _implies(condition, fact):
+        return None
+    else:
+        rows = _scatter(over, 2000)
+    genes = [0] * (over[-1].index + 1 if over else 0)
+    for row in rows:
+        for d, g in zip(over, row, strict=True):
+            genes[d.index] = g
+        if at(condition, genes) and not at(fact, genes):
+            return dict(zip(over, row, strict=True))
+    return None
+
+
+def _scatter(over: tuple[Decision, ...], count: int) -> Iterable[tuple[int, ...]]:
+    state = 12345
+    for _ in range(count):
+        row = []
+        for d in over:
+            state = (state * 6364136223846793005 + 1442695040888963407) % (1 << 64)
+            row.append((state >> 33) % len(d))
+        yield tuple(row)
