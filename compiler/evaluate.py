@@ -326,8 +326,15 @@ class Evaluator:
             links = [(self.named(first, value, use), first.span), *((self.link(li, use, base), li.span) for li in rest)]
             return Pipeline(tuple(links))
         for link in rest:
+            if value is None and not self.joins(link, use, base):
+                return None  # what is not there has no width that the rest could ask for
             value = self.builder.flow(self.link(link, use, base), value, base, use, link.span)
         return value
+
+    def joins(self, link: Expr, use: Scope, base: Path) -> bool:
+        """Whether a link takes a list of flows, of which `none` is left out."""
+        callee = self.value(link.function if isinstance(link, Call) else link, use, base)
+        return isinstance(callee, Operation) and callee.kind.inputs is None
 
     def link(self, link: Expr, use: Scope, base: Path) -> Any:
         value = self.value(link, use, base)
