@@ -46,9 +46,8 @@ def _closed(writer: "_Writer") -> str:
         if not again.graph.sites:
             writer.check(again)
             return text
-        writer.extra |= {
-            (*c.owner, c.name): value_text(c.decision.values[0], c.decision.labels[0]) for c in again.graph.sites
-        }
+        rest = _Writer(again, (0,) * len(again.graph.decisions), ())
+        writer.extra |= {(*c.owner, c.name): rest.value(c, 0) for c in again.graph.sites}
     raise ValueError(f"cannot close {', '.join(d.path for d in again.graph.decisions)}")
 
 
@@ -80,7 +79,7 @@ def value_text(value: Any, label: str) -> str:
     return str(value) if isinstance(value, Fraction) else label
 
 
-ROUNDS = 6
+ROUNDS = 8
 """Closing decisions may bring others to light, at most so often."""
 
 
@@ -112,7 +111,9 @@ class _Writer:
         wrong = {d.title.split(" ")[0] for d in fault.found if d.code == "E213"}
         spans = {known[name] for name in wrong if name in known} - self.idle
         self.idle |= spans
-        return bool(spans) and all(d.code == "E213" for d in fault.found)
+        unread = {place for place in self.extra if f"`{path_text(place)}`" in wrong}
+        self.extra = {place: text for place, text in self.extra.items() if place not in unread}
+        return bool(spans or unread) and all(d.code == "E213" for d in fault.found)
 
     def formatted(self) -> str:
         return format_text(Source(self.module.source.name, self.text()))
@@ -170,7 +171,7 @@ class _Writer:
         texts = {(*c.owner, c.name): self._chosen(c) for c in live}
         if self.rest and here and self._is_line(vary):
             lines |= texts
-            first = f"{vary.target} = {self._value(choices[0], 0)}" if self.rest == "first" else ""
+            first = f"{vary.target} = {self.value(choices[0], 0)}" if self.rest == "first" else ""
             edits += [] if self.rest == "open" else [(vary.span.start, vary.span.stop, first)]
             return
         line = self._is_line(vary)
@@ -196,9 +197,9 @@ class _Writer:
 
     def _chosen(self, choice: Choice) -> str:
         """The chosen value of a decision as text; a cell keeps its arguments, with their own choices filled in."""
-        return self._value(choice, self.genes[choice.decision.index])
+        return self.value(choice, self.genes[choice.decision.index])
 
-    def _value(self, choice: Choice, gene: int) -> str:
+    def value(self, choice: Choice, gene: int) -> str:
         value = choice.decision.values[gene]
         domain = self.varies[choice.span].domain
         if value is None or isinstance(value, int | Fraction | str | tuple):

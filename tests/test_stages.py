@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from hrdsl.compiler.api import Compiled, compile_file
+from hrdsl.compiler.api import Compiled, compile_module
 from hrdsl.compiler.found import compile_text, found_text
 from hrdsl.compiler.graph import show
 from hrdsl.compiler.interchange.documents import dumps, model_document
 from hrdsl.dsl.diagnostic import Source
 from hrdsl.dsl.format import format_text
+from hrdsl.dsl.modules import load_source
 
 from .spaces import compile_space
 
@@ -51,7 +52,7 @@ def test_construct(name: str, golden: Golden) -> None:
     """Formatted, without faults, and through every stage; its two ends are found again with the same costs."""
     path = CONSTRUCTS / f"{name}.arch"
     source = Source(str(path), path.read_text(encoding="utf-8"))
-    space = compile_file(path)
+    space = compile_module(load_source(Source(path.name, source.text), CONSTRUCTS))
     assert format_text(source) == source.text
     golden(CONSTRUCTS / f"{name}.model", dumps(model_document(space.model)))
     golden(CONSTRUCTS / f"{name}.graph", str(space.graph))
