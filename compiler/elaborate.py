@@ -388,6 +388,8 @@ class Elaborator(Builder):
             return Constraint(True, line)
         finally:
             self.evaluator.judging = False
+        if not all(map(is_truth, parts)):
+            return Constraint(True, line)
         return Constraint(parts[0] if len(parts) == 1 else aggregate("all", tuple(parts)), line)
 
 

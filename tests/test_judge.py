@@ -99,3 +99,8 @@ cell both(left, right) { out = [x -> maybe(left), x -> maybe(right)] -> sum }
     assert [d.code for d in caught.value.found] == ["E310"]
     space = compile_module(load_source(Source("s.arch", text % "require left or right")))
     assert space.decisions.count().value == 3
+
+
+def test_a_part_that_is_no_condition() -> None:
+    """Each part of a constraint is judged alone; a cell beside a condition is a fault of its own."""
+    assert [code for code, _ in faults("s1.cell and inner == 8 and s1.heads > 1")] == ["E407"]
