@@ -1,6 +1,6 @@
 """Values over a whole population at once: a matrix of genes in, one array out. Needs numpy."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import reduce
 from typing import Any
 
@@ -95,8 +95,3 @@ class Evaluation:
         for d, step in zip(table.deps[1:], table.strides[1:], strict=True):
             index = index + self.columns[d.index] * step
         return array.take(index)
-
-
-def by_metric(values: Mapping[str, Array]) -> Callable[[str], Array]:
-    """A look-up of cost arrays by name."""
-    return values.__getitem__

@@ -100,7 +100,7 @@ MARKS = (
     '"',
 )
 OPERATORS = ("+", "-", "*", "/", "//", "%", "<", "<=", ">", ">=", "==", "!=", "=")
-SECONDS = 20.0
+SECONDS = 2.0
 """Processor time that one file may take."""
 
 
