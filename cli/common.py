@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from errno import ENOENT
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from ..dsl.diagnostic import ArchError, Diagnostic, render
@@ -47,6 +48,10 @@ class Parser(ArgumentParser):
 class _Formatter(HelpFormatter):
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=28, width=min(110, int(os.environ.get("COLUMNS") or 100)))
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        """Names with a hyphen stay on one line."""
+        return wrap(" ".join(text.split()), width, break_on_hyphens=False)
 
 
 # options -----------------------------------------------------------------------------------------------------------

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .architecture import add_architecture, chosen
-from .common import add_file, add_space, compiled, decided, show, table, write_text
+from .common import UsageError, add_file, add_space, compiled, decided, show, table, write_text
 from .count import digits, words
-from .figures import columns, figures
-from .forms import FORMS
+from .figures import add_convention, columns, figures, named
+from .forms import FORMS, cost_form
 
 if TYPE_CHECKING:
     from ..compiler.api import Compiled
@@ -22,19 +22,23 @@ def declare(verbs: "Verbs") -> None:
     parser.add_argument("--emit", choices=tuple(FORMS), help="print this form (default: a summary)")
     parser.add_argument("--out", metavar="FILE", type=Path, help="write it there")
     add_architecture(parser, " (the default for python)")
+    add_convention(parser)
     add_space(parser)
 
 
 def run(args: Namespace) -> int:
     if args.emit is None:
         space = decided(args)
-        data = _summary(args.file, space)
-        lines = list(_lines(space, data))
+        data = _summary(args, space)
+        lines = list(_lines(space, data, args.convention))
         if args.out:
             write_text(args.out, "\n".join([*lines, ""]))
         return show(args, data, [str(args.out)] if args.out else lines)
+    if named(args) and args.emit != "cost":
+        raise UsageError("compile: `--convention` is for the summary and for `--emit cost`")
     space = compiled(args)
-    text = FORMS[args.emit](space, chosen(args, space))
+    genes = chosen(args, space)
+    text = cost_form(space, genes, args.convention) if args.emit == "cost" else FORMS[args.emit](space, genes)
     if args.out:
         write_text(args.out, text)
     data = {"path": str(args.out or args.file), "space": space.space.name, "emit": args.emit}
@@ -43,10 +47,10 @@ def run(args: Namespace) -> int:
     return show(args, {**data, "text": text}, [text.removesuffix("\n")])
 
 
-def _summary(path: Path, space: "Compiled") -> dict[str, Any]:
+def _summary(args: Namespace, space: "Compiled") -> dict[str, Any]:
     count = space.decisions.count()
     return {
-        "path": str(path),
+        "path": str(args.file),
         "space": space.space.name,
         "nodes": len(space.graph.nodes),
         "constraints": len(space.graph.constraints),
@@ -54,15 +58,16 @@ def _summary(path: Path, space: "Compiled") -> dict[str, Any]:
         "count": digits(count.value),
         "exact": count.exact,
         "note": count.note,
-        **figures(space, space.decisions.largest()),
-        "smallest": figures(space, space.decisions.smallest()),
+        **named(args),
+        **figures(space, space.decisions.largest(), args.convention),
+        "smallest": figures(space, space.decisions.smallest(), args.convention),
         "diagnostics": [d.as_json() for d in space.warnings],
     }
 
 
-def _lines(space: "Compiled", data: dict[str, Any]) -> Iterator[str]:
+def _lines(space: "Compiled", data: dict[str, Any], convention: str) -> Iterator[str]:
     yield f"space {data['space']}: {data['nodes']:,} nodes, {data['constraints']} constraints"
     yield words(int(data["count"]), data["exact"], data["note"])
     if data["decisions"]:
         yield from ("", "decisions", *table([[d["path"], ", ".join(d["values"])] for d in data["decisions"]]))
-    yield from ("", *columns({"smallest": data["smallest"], "largest": data}))
+    yield from ("", *columns({"smallest": data["smallest"], "largest": data}, convention=convention))

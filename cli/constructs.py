@@ -138,7 +138,8 @@ CONSTRUCTS: dict[str, Construct] = {
         "A stage of another kind. Each branch halves the resolution of the one before and is where one route ends. All "
         "routes start from the first branch and run through `layers` layers; `down` lists the layers in which a route "
         "halves, as many as its `halvings`; `open` says whether it is there; `cell` is the cell of a layer, `fuse` "
-        "joins the last flows of a route at each stride. Routes share what they have in common.",
+        "joins the last flows of a route at each stride, which heads find as `paths.low.passed`. Routes share what they have "
+        "in common.",
         "items",
         "cell ends() { out = [flow -> global_pool -> linear(10) for flow in x] -> sum }\n\n"
         "space s {\n  input = [3, 32, 32]\n  stem = conv(3, width = 8)\n  branch high at 1/1 {}\n  branch low at 1/2 {}\n"
@@ -495,10 +496,16 @@ USES: dict[str, Use] = {
         "ratio in {1/3, 1/2}\nout = x -> conv(3, width = 8 * round(x.width * ratio / 8))",
     ),
     "log2": Use(
-        "Takes one fixed number above zero, a fraction too. Between two strides it counts how often the resolution is "
-        "halved.",
+        "Takes one number above zero, a fraction too, which may depend on decisions. Between two strides it counts how "
+        "often the resolution is halved.",
         "cell",
         "out = x -> repeat(conv(3, width = 8, stride = 2), times = log2(8 / x.stride))",
+    ),
+    "gcd": Use(
+        "Takes two whole numbers above zero, which may depend on decisions: into how many groups a convolution from one "
+        "width to another can be divided.",
+        "cell",
+        "out = x -> conv(1, width = 24, groups = gcd(x.width, 24))",
     ),
     "length": Use(
         "Takes one list, also of flows. The number is fixed, since lists have a fixed length; elements that are `none` "

@@ -4,7 +4,7 @@ from argparse import Namespace
 from typing import TYPE_CHECKING, Any
 
 from .common import add_file, add_space, decided, show, whole, within
-from .figures import columns, distribution, figures, quantile_table
+from .figures import add_convention, columns, distribution, figures, named, quantile_table
 
 if TYPE_CHECKING:
     from .common import Verbs
@@ -17,23 +17,35 @@ def declare(verbs: "Verbs") -> None:
         "--population", metavar="N", type=whole(), help="also the distribution over N uniform architectures"
     )
     parser.add_argument("--seed", metavar="S", type=whole(0), default=0, help="of the population (default 0)")
+    add_convention(parser)
     add_space(parser)
 
 
 def run(args: Namespace) -> int:
     within(args.population or 0, 10_000_000, "cost --population")
     space = decided(args)
-    largest, smallest = (figures(space, genes) for genes in (space.decisions.largest(), space.decisions.smallest()))
+    ends = (space.decisions.largest(), space.decisions.smallest())
+    largest, smallest = (figures(space, genes, args.convention) for genes in ends)
     data: dict[str, Any] = {
         "path": str(args.file),
         "space": space.space.name,
+        **named(args),
         **largest,
         "latency_ms": None,
         "smallest": smallest,
     }
-    lines = [f"space {space.space.name}", "", *columns({"smallest": smallest, "largest": largest})]
+    lines = [
+        f"space {space.space.name}",
+        "",
+        *columns({"smallest": smallest, "largest": largest}, convention=args.convention),
+    ]
     data["diagnostics"] = [d.as_json() for d in space.warnings]
     if args.population:
-        population = data["population"] = distribution(space, args.population, args.seed)
-        lines += ["", f"{args.population:,} uniform architectures, seed {args.seed}", "", *quantile_table(population)]
+        population = data["population"] = distribution(space, args.population, args.seed, args.convention)
+        lines += [
+            "",
+            f"{args.population:,} uniform architectures, seed {args.seed}",
+            "",
+            *quantile_table(population, args.convention),
+        ]
     return show(args, data, lines)

@@ -4,6 +4,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..compiler.conventions import DEFAULT
 from . import retrain, search
 from .common import add_json, print_line, show
 from .running import add_running
@@ -38,7 +39,7 @@ def run(args: Namespace) -> int:
         "threads": args.threads,
         "cache": args.cache,
     }
-    common |= {"quiet": args.quiet, "train": None, "seed": None}
+    common |= {"quiet": args.quiet, "train": None, "seed": None, "convention": DEFAULT}
     sought = Namespace(**common, file=file, study=args.out, search="quick" if args.quick else None)
     if args.quick:
         sought.train = "quick"

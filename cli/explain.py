@@ -1,10 +1,11 @@
-"""`hrdsl explain`: what a diagnostic, a construct, a function, a module, a cell, an operator or a setting is."""
+"""`hrdsl explain`: what a diagnostic, a construct, a function, a module, a cell, an operator, a setting or a cost convention is."""
 
 from argparse import Namespace
 from collections.abc import Iterator
 from textwrap import fill, indent
 from typing import TYPE_CHECKING, Any
 
+from ..compiler.conventions import CONVENTIONS
 from ..compiler.functions import FUNCTIONS
 from ..compiler.ops import operators
 from ..dsl.errors import near
@@ -23,7 +24,7 @@ def declare(verbs: "Verbs") -> None:
     parser = verbs.add_parser("explain")
     help = (
         "a code (E306), a word of the language (stage, per), a function (subsets), a module or a cell (std.blocks, "
-        "std.blocks.residual, FILE.arch:cell), an operator (conv), a setting (train.steps); default: list all"
+        "std.blocks.residual, FILE.arch:cell), an operator (conv), a setting (train.steps), a cost convention (hrvit-paper); default: list all"
     )
     parser.add_argument("topic", metavar="CODE|NAME", nargs="?", help=help)
     add_json(parser)
@@ -39,7 +40,7 @@ def explain(topic: str) -> list[Answer]:
     """All that goes by this name."""
     if topic.upper() in CODES:
         return [_code(topic.upper())]
-    found = [*_constructs(topic), *_functions(topic), *find(topic), *_settings(topic)]
+    found = [*_constructs(topic), *_functions(topic), *find(topic), *_settings(topic), *_conventions(topic)]
     if not found:
         raise UsageError(f"explain: nothing is named `{topic}`: {near(topic, names(topic))}; `hrdsl explain` lists all")
     return found
@@ -52,7 +53,7 @@ def names(topic: str = "") -> list[str]:
     short = [name.rsplit(".", 1)[-1] for name in cells]
     options = [f"{block}.{name}" for block, table in OPTIONS.items() for name in table]
     words = [word for name, construct in CONSTRUCTS.items() for word in (name, *construct.also)]
-    return [*CODES, *words, *FUNCTIONS, *known, *cells, *short, *operators(), *OPTIONS, *options]
+    return [*CODES, *words, *FUNCTIONS, *known, *cells, *short, *operators(), *OPTIONS, *options, *CONVENTIONS]
 
 
 # codes -------------------------------------------------------------------------------------------------------------
@@ -147,6 +148,23 @@ def _takes(option: Option) -> str:
     return what + least + ("" if option.most is None else f" to {option.most:,}")
 
 
+# conventions -------------------------------------------------------------------------------------------------------
+
+
+def _conventions(topic: str) -> Iterator[Answer]:
+    if topic == "convention":
+        rows = table([[name, c.title] for name, c in CONVENTIONS.items()])
+        text = "\n".join(("conventions: ways to count operations, for `--convention`", "", *rows))
+        yield {"kind": "conventions", "name": "convention", "conventions": list(CONVENTIONS), "text": text}
+    if topic in CONVENTIONS:
+        found = CONVENTIONS[topic]
+        rules = [f"  {rule}" for rule in found.rules]
+        more = "of the lines for one quantity, the first that fits an operator counts; more: docs/costs.md"
+        parts = [f"convention {topic}: {found.title}", fill(found.meaning, WIDTH), "\n".join(rules), more]
+        plain = {"title": found.title, "meaning": found.meaning, "rules": [str(rule) for rule in found.rules]}
+        yield {"kind": "convention", "name": topic, **plain, "text": "\n\n".join(parts)}
+
+
 # all ---------------------------------------------------------------------------------------------------------------
 
 
@@ -157,6 +175,7 @@ def _topics() -> list[Answer]:
     cells = table([[name, ", ".join(module.cells)] for name, module in modules().items()])
     ops = fill(", ".join(sorted(operators())), WIDTH, initial_indent="  ", subsequent_indent="  ")
     options = table([[block, ", ".join(known)] for block, known in OPTIONS.items()])
+    conventions = table([[name, c.title] for name, c in CONVENTIONS.items()])
     listed = {
         "constructs": list(CONSTRUCTS),
         "functions": list(FUNCTIONS),
@@ -164,6 +183,7 @@ def _topics() -> list[Answer]:
         "modules": list(modules()),
         "operators": sorted(operators()),
         "settings": list(OPTIONS),
+        "conventions": list(CONVENTIONS),
     }
     parts = (
         ("language", constructs),
@@ -171,6 +191,7 @@ def _topics() -> list[Answer]:
         ("library", cells),
         ("operators", [ops]),
         ("settings", options),
+        ("conventions", conventions),
         ("codes", codes),
     )
     text = "\n\n".join("\n".join((head, *lines)) for head, lines in parts)

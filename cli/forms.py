@@ -5,6 +5,7 @@ from dataclasses import fields, is_dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+from ..compiler.conventions import DEFAULT
 from ..dsl.diagnostic import Span
 from ..dsl.settings import Chosen
 from .architecture import Genes
@@ -27,14 +28,13 @@ def _graph(space: "Compiled", genes: Genes | None) -> str:
     return str(space.graph)
 
 
-def _cost(space: "Compiled", genes: Genes | None) -> str:
-    from .figures import COSTS, figures
+def cost_form(space: "Compiled", genes: Genes | None, convention: str = DEFAULT) -> str:
+    """The costs of an architecture, or of both ends; with a convention, its `operations`."""
+    from .figures import figures
 
-    if genes is not None:
-        named = {"": figures(space, genes)}
-    else:
-        named = {w: figures(space, getattr(space.decisions, w)()) for w in ("largest", "smallest")}
-    return _text(f"{word} {cost} = {one[cost]}".strip() for word, one in named.items() for cost in COSTS)
+    ends = {"": genes} if genes is not None else {w: getattr(space.decisions, w)() for w in ("largest", "smallest")}
+    named = {word: figures(space, one, convention) for word, one in ends.items()}
+    return _text(f"{word} {cost} = {value}".strip() for word, one in named.items() for cost, value in one.items())
 
 
 def _dot(space: "Compiled", genes: Genes | None) -> str:
@@ -79,7 +79,7 @@ FORMS: dict[str, Callable[["Compiled", Genes | None], str]] = {
     "model-json": _model_json,
     "graph": _graph,
     "json": _json,
-    "cost": _cost,
+    "cost": cost_form,
     "dot": _dot,
     "fx": _fx,
     "python": _python,

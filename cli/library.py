@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 from inspect import cleandoc
 from pathlib import Path
-from textwrap import fill, indent
+from textwrap import fill, indent, wrap
 from typing import Any
 
 from ..compiler.operator import Operator, signature
@@ -114,7 +114,7 @@ def _cell(name: str, cell: str, module: Module) -> Answer:
         f"cell {name}",
         "\n".join(fill(line, WIDTH) for line in block.docs),
         _titled("parameters", [[n, "required" if d is None else f"default {d}"] for n, d in parameters.items()]),
-        _titled("decisions", [[d] for d in decisions]),
+        _titled("decisions", [[line] for d in decisions for line in wrap(d, WIDTH - 2, subsequent_indent="  ")]),
         _titled("uses", [[", ".join(uses)]] if uses else []),
         _applied(example),
         indent(block.span.text, "    "),

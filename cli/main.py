@@ -24,6 +24,7 @@ VERBS = {
     "search": "find the Pareto front of a space",
     "retrain": "train one architecture from scratch",
     "export": "write a network as ONNX, safetensors or Python",
+    "weights": "bring the weights of a released model into a network",
     "demo": "the whole way on a small space",
 }
 """Every verb with its summary; verb `x` is declared and run by the module `x` of this folder."""

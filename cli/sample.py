@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from .architecture import index, line, numbered
 from .common import UsageError, add_file, add_space, decided, show, whole, within, write_text
 from .count import digits
+from .figures import add_convention, figures, named
 
 if TYPE_CHECKING:
     from ..compiler.api import Compiled
@@ -22,6 +23,7 @@ def declare(verbs: "Verbs") -> None:
     parser.add_argument("--seed", metavar="S", type=whole(0), default=0, help="of the draws (default 0)")
     parser.add_argument("--emit", choices=("arch",), help="write each as a file without open decisions")
     parser.add_argument("--out", metavar="DIR", type=Path, help="the folder for --emit (default: here)")
+    add_convention(parser)
     add_space(parser)
 
 
@@ -38,14 +40,20 @@ def run(args: Namespace) -> int:
         rows = space.decisions.sample(numpy.random.default_rng(args.seed), args.number)
         drawn = [tuple(map(int, row)) for row in rows]
     found: list[dict[str, Any]] = [
-        {**_number(space, genes), "decisions": space.decisions.labels(genes)} for genes in drawn
+        {**_number(space, genes), **_costs(args, space, genes), "decisions": space.decisions.labels(genes)}
+        for genes in drawn
     ]
     if args.emit:
         for i, (one, genes) in enumerate(zip(found, drawn, strict=True), 1):
             one["path"] = str(_write(space, genes, args.out or Path(), i, len(str(args.number))))
-    data = {"path": str(args.file), "space": space.space.name, "seed": args.seed, "architectures": found}
-    shown = (one["path"] for one in found) if args.emit else map(_line, found)
+    data = {"path": str(args.file), "space": space.space.name, "seed": args.seed, **named(args), "architectures": found}
+    shown = (one["path"] for one in found) if args.emit else (_line(one, args.convention) for one in found)
     return show(args, data, shown)
+
+
+def _costs(args: Namespace, space: "Compiled", genes: tuple[int, ...]) -> dict[str, Any]:
+    """The costs of an architecture, where a convention is asked for."""
+    return figures(space, genes, args.convention) if named(args) else {}
 
 
 def _number(space: "Compiled", genes: tuple[int, ...]) -> dict[str, str]:
@@ -56,9 +64,10 @@ def _number(space: "Compiled", genes: tuple[int, ...]) -> dict[str, str]:
         return {}
 
 
-def _line(one: dict[str, Any]) -> str:
+def _line(one: dict[str, Any], convention: str) -> str:
     number = f"{one['index']}: " if "index" in one else ""
-    return number + line(one["decisions"])
+    cost = f"{one['operations']:,} {convention}: " if "operations" in one else ""
+    return number + cost + line(one["decisions"])
 
 
 def _write(space: "Compiled", genes: tuple[int, ...], folder: Path, number: int, width: int) -> Path:

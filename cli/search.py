@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .common import add_file, add_space, compiled, print_line, show, table, whole
+from .figures import add_convention, named
 from .progress import Meter
 from .running import add_running, device, one_line
 
@@ -24,6 +25,7 @@ def declare(verbs: "Verbs") -> None:
     parser.add_argument("--seed", metavar="N", type=whole(0), help="seed of the search (default: the block's)")
     parser.add_argument("--train", metavar="NAME", help="the `train` block of that name (default: the first)")
     parser.add_argument("--search", metavar="NAME", help="the `search` block of that name (default: the first)")
+    add_convention(parser)
     add_running(parser)
     add_space(parser)
 
@@ -43,6 +45,8 @@ def command(args: Namespace) -> str:
         words += [f"--{name}", str(value)] if value is not None else []
     for pair in args.set:
         words += ["--set", pair]
+    for name, value in named(args).items():
+        words += [f"--{name}", value]
     return shlex.join(words)
 
 
@@ -57,8 +61,8 @@ def searched(args: Namespace, reproduce: str) -> dict[str, Any]:
     listen = Listener(meter.training, meter.generation, meter.evaluated)
     with one_line():
         done = search(space, args.study, where, listen, args.seed, (args.train, args.search), args.cache)
-    networks = write_front(done, args.study / "front")
-    report = write_report(done, networks, args.study / "front", reproduce, describe(where))
+    networks = write_front(done, args.study / "front", args.convention)
+    report = write_report(done, networks, args.study / "front", reproduce, describe(where), args.convention)
     return {
         "path": str(args.study),
         "space": space.space.name,
@@ -67,6 +71,7 @@ def searched(args: Namespace, reproduce: str) -> dict[str, Any]:
         "hypervolume": done.front.hypervolume,
         "seconds": round(done.seconds, 1),
         "report": str(report),
+        **named(args),
         "front": as_json(networks),
         "found": networks,
     }

@@ -103,23 +103,31 @@ class _Activities:
     def _closing(self, decision: Decision) -> dict[int, int]:
         """The code at which every switch that reads the decision is `none`, or can be made so; with as little else as can be."""
         found: list[dict[int, int]] = []
-        for code in range(len(decision)):
-            further = [self._closes(i, decision, code) for i in self.switches[decision.index]]
+        switches = self.switches[decision.index]
+        first: dict[tuple[frozenset[int], ...], int] = {}
+        for code, picked in enumerate(zip(*(self._picked(i, decision) for i in switches), strict=True)):
+            first.setdefault(picked, code)
+        for picked, code in first.items():
+            further = [self._closes(i, sides) for i, sides in zip(switches, picked, strict=True)]
             if None not in further:
                 found.append({decision.index: code, **_joined(further)})
         return min(found, key=len, default={})
 
-    def _closes(self, i: int, decision: Decision, code: int) -> dict[int, int] | None:
-        """What else must be chosen for switch i to be `none` at this code; None: nothing makes it so."""
+    def _picked(self, i: int, decision: Decision) -> list[frozenset[int]]:
+        """For each code, the sides that switch i can pick; none where no table says it."""
         select = self.graph.nodes[i].op.settings()["select"]
-        if not isinstance(select, Table):
-            return None
-        place = select.deps.index(decision)
-        rows = product(*(range(len(d)) for d in select.deps))
-        picked = {k for row, k in zip(rows, select.values, strict=True) if row[place] == code}
+        sides: list[set[int]] = [set() for _ in decision.values]
+        if isinstance(select, Table):
+            step = select.strides[select.deps.index(decision)]
+            for row, k in enumerate(select.values):
+                sides[row // step % len(decision)].add(k)
+        return [frozenset(s) for s in sides]
+
+    def _closes(self, i: int, picked: frozenset[int]) -> dict[int, int] | None:
+        """What else must be chosen for switch i to be `none` at these sides; None: nothing makes it so."""
         options = self._options(i)
         parts = [self._absent(i, self.graph.nodes[i].inputs[k], options[k]) for k in sorted(picked)]
-        return None if None in parts else _joined(parts)
+        return None if not picked or None in parts else _joined(parts)
 
     def _absent(self, owner: int, source: int | None, present: Value) -> dict[int, int] | None:
         """The codes that make a flow `none`, of decisions that matter only while switch `owner` is computed."""

@@ -45,6 +45,19 @@ class Compiled:
         costs: Costs = self.shared["costs"]
         return costs
 
+    def counted(self, convention: str) -> "Costs":
+        """The same with `operations`, as a convention counts; `macs` adds none. Raises KeyError for an unknown name."""
+        from .conventions import CONVENTIONS, DEFAULT
+        from .cost import Costs
+
+        if convention == DEFAULT:
+            return self.costs
+        key = f"costs as {convention}"
+        if key not in self.shared:
+            self.shared[key] = Costs(self.graph, CONVENTIONS[convention])
+        costs: Costs = self.shared[key]
+        return costs
+
     @cached_property
     def decisions(self) -> "Decisions":
         """Activity, canonical form, count, sampling, constraints."""

@@ -35,6 +35,8 @@ def _place_attribute(ask: "Evaluator", place: Place, expr: Attribute) -> Any:
         return place.name
     if expr.name == "branches" and place.kind == "stage":
         return tuple(v for v in place.scope.values.values() if isinstance(v, Place))
+    if expr.name == "passed" and place.scope.path in ask.builder.passed:
+        return ask.builder.passed[place.scope.path]()
     if expr.name == "cells" and place.scope.size:
         return tuple(_cell_place(place, k, expr) for k in range(1, place.scope.size + 1))
     made = ask.decisions.made.get((*place.scope.path, expr.name))

@@ -154,6 +154,11 @@ def prefix(size: Value) -> Prefix:
     return Prefix(size, largest(size))
 
 
+def shares(size: Value, heads: Value) -> Axis:
+    """An equal share from each of `heads` blocks of an axis as long as the largest `size`; of one block a prefix."""
+    return prefix(size) if heads == 1 else Heads(size, heads, largest(size))
+
+
 def largest(value: Value, known: dict[int, int] | None = None) -> int:
     """The largest integer that a value takes over all choices (an upper bound where it cannot be tabulated)."""
     if isinstance(value, Table):

@@ -54,6 +54,8 @@ class Builder:
         self.depth = 0
         self.within: list[tuple[Cell, Span]] = []
         self.later: list[Suspicion] | None = None
+        self.passed: dict[Path, Callable[[], tuple[Flow | None, ...]]] = {}
+        """What each route passed, by its place: made when it is asked for."""
 
     def site(self, span: Span, condition: Value, places: Mapping[str, Span] | None = None) -> UseSite:
         """A place where facts are checked."""

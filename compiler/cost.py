@@ -2,22 +2,26 @@
 
 `parameters`: numbers learned. `macs`: multiply-accumulates of one sample in convolutions, linear maps and attention (half
 of what torch.utils.flop_counter counts). `peak_activation_bytes`: the most memory that activations take at once, float32,
-batch 1, nodes in the order of the graph, each value freed after its last use.
+batch 1, nodes in the order of the graph, each value freed after its last use. `operations`: what another counter would say,
+by a table of factors (`conventions.py`).
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 from math import prod
+from typing import Any
 
 import numpy as np
 
 from .conditions import both
+from .conventions import Convention
 from .graph import Graph, Node, Switch
 from .liveness import liveness
 from .shape import Shape
-from .sym import Apply, Decision, Table, Value, apply, conjuncts, merge, size
+from .sym import Apply, Decision, Table, Value, apply, conjuncts, merge, plain, size
 from .vector import Array, Evaluation, Genes
 
 TABLE = 4096
@@ -34,8 +38,8 @@ class Term:
     factors: tuple[Value, ...]
 
 
-def terms(graph: Graph) -> list[Term]:
-    """Every term of every cost, from what the operators say."""
+def terms(graph: Graph, convention: Convention | None = None) -> list[Term]:
+    """Every term of every cost, from what the operators say; `operations` times the unit of the convention."""
     live = liveness(graph).nodes
     out: list[Term] = []
     for node, condition in zip(graph.nodes, live, strict=True):
@@ -43,6 +47,8 @@ def terms(graph: Graph) -> list[Term]:
             continue
         out += [Term(0, condition, tuple(a.size for a in w.axes)) for w in node.weights]
         out += [Term(1, condition, factors) for factors in node.op.work(shapes(graph, node), node.shape)]
+        if convention is not None:
+            out += [Term(2, condition, factors) for factors in convention.products(graph, node)]
     return out
 
 
@@ -58,16 +64,22 @@ class _Bucket:
 
 
 class Costs:
-    """`costs(genes)`: exact costs for a matrix of genes [P, G], as int64 arrays [P] by name."""
+    """`costs(genes)`: exact costs for a matrix of genes [P, G], as int64 arrays [P] by name.
 
-    def __init__(self, graph: Graph) -> None:
+    With a convention also `operations`, as it counts: int64, or exact fractions as objects where some are no whole numbers.
+    """
+
+    def __init__(self, graph: Graph, convention: Convention | None = None) -> None:
         self.graph = graph
+        self.convention = convention
+        self.metrics = METRICS if convention is None else (*METRICS, "operations")
         self.tables: dict[Table, Array] = {}
         groups: dict[tuple[Value, ...], list[tuple[int, list[Table | int]]]] = {}
         self.products: list[Term] = []
-        for term in terms(graph):
+        for term in terms(graph, convention):
             self._place(term, groups)
-        self.groups = [(masks, [_tabulate(b) for b in _buckets(found)]) for masks, found in groups.items()]
+        count = len(self.metrics)
+        self.groups = [(masks, [_tabulate(b, count) for b in _buckets(found)]) for masks, found in groups.items()]
 
     @cached_property
     def peak(self) -> "_Peak":
@@ -90,7 +102,7 @@ class Costs:
         """`parameters`, `macs` and (unless `peak` is false) `peak_activation_bytes`, each [P]."""
         genes = np.asarray(genes)
         ask = Evaluation(genes, tables=self.tables)
-        total = np.zeros((len(genes), len(METRICS)), dtype=np.int64)
+        total = np.zeros((len(genes), len(self.metrics)), dtype=np.int64)
         for masks, tables in self.groups:
             part = np.zeros_like(total)
             for deps, strides, table in tables:
@@ -103,15 +115,26 @@ class Costs:
             for factor in term.factors:
                 value = value * ask(factor).astype(np.int64)
             total[:, term.metric] += value
-        out = {name: total[:, i] for i, name in enumerate(METRICS)}
+        out = {name: total[:, i] for i, name in enumerate(self.metrics)}
+        if self.convention is not None:
+            out["operations"] = _divided(out["operations"], self.convention.unit)
         if peak:
             out["peak_activation_bytes"] = self.peak(ask)
         return out
 
-    def one(self, genes: Sequence[int]) -> dict[str, int]:
-        """The costs of one architecture."""
+    def one(self, genes: Sequence[int]) -> dict[str, Any]:
+        """The costs of one architecture: whole numbers, `operations` perhaps a fraction."""
         row = np.asarray([genes], dtype=np.int16).reshape(1, len(genes))
-        return {name: int(values[0]) for name, values in self(row).items()}
+        return {name: values.tolist()[0] for name, values in self(row).items()}
+
+
+def _divided(total: Array, unit: int) -> Array:
+    """Totals in units, exactly."""
+    if not (total % unit).any():
+        return np.asarray(total // unit)
+    exact = np.empty(len(total), dtype=object)
+    exact[:] = [plain(Fraction(n, unit)) for n in total.tolist()]
+    return exact
 
 
 def _index(ask: Evaluation, deps: tuple[Decision, ...], strides: tuple[int, ...]) -> Array:
@@ -144,16 +167,16 @@ def _buckets(found: list[tuple[int, list[Table | int]]]) -> Iterable[_Bucket]:
     return buckets
 
 
-def _tabulate(bucket: _Bucket) -> tuple[tuple[Decision, ...], tuple[int, ...], Array]:
+def _tabulate(bucket: _Bucket, metrics: int) -> tuple[tuple[Decision, ...], tuple[int, ...], Array]:
     lengths = [len(d) for d in bucket.deps]
-    table = np.zeros((len(METRICS), *lengths), dtype=np.int64)
+    table = np.zeros((metrics, *lengths), dtype=np.int64)
     for metric, values in bucket.terms:
         total: Array | int = 1
         for v in values:
             total = total * (_spread(v, bucket.deps) if isinstance(v, Table) else int(v))
         table[metric] += total
     strides = tuple(prod(lengths[i + 1 :]) for i in range(len(lengths)))
-    return bucket.deps, strides, np.ascontiguousarray(table.reshape(len(METRICS), -1).T)
+    return bucket.deps, strides, np.ascontiguousarray(table.reshape(metrics, -1).T)
 
 
 def _spread(table: Table, over: tuple[Decision, ...]) -> Array:

@@ -3,7 +3,7 @@
 A genome is one int for each decision, the index of its value; inactive decisions are 0. Implements the search's `Space`.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property, reduce
@@ -26,6 +26,8 @@ from .vector import Array, Evaluation, Genes
 
 SMALL = 2_000
 """Up to this many, the ends of the space are found by looking at all."""
+MANY = 64
+"""A climb looks at all other values of a decision that has no more of them."""
 CLIMBS = 6
 """Otherwise by so many climbs."""
 PATIENCE = 400
@@ -305,10 +307,22 @@ class Decisions:
         while True:
             around = self._neighbours(row)
             around = around[self.feasible(around)]
-            rank = self._rank(np.concatenate([row[None], around]), sign)
+            around = np.concatenate([row[None], around])
+            rank = self._rank(around, sign)
+            leap = self._leap(around, rank)
+            leap = leap[self.feasible(leap)]
+            around, rank = np.concatenate([around, leap]), np.concatenate([rank, self._rank(leap, sign)])
             if rank.argmax() == 0 or rank.max() <= rank[0]:
                 return row
-            row = around[rank.argmax() - 1]
+            row = around[rank.argmax()]
+
+    def _leap(self, around: Genes, rank: Array) -> Genes:
+        """The first row with the best change of each gene, all at once. [P, G] -> [1, G]."""
+        out = around[:1].copy()
+        order = np.argsort(rank, kind="stable")
+        for row in around[order[rank[order] > rank[0]]]:
+            out = np.where(row == around[0], out, row)
+        return self.canonical(out)
 
     @property
     def _climbs(self) -> bool:
@@ -331,7 +345,7 @@ class Decisions:
         out = []
         for start in (row, full) if absent.any() else (row,):
             for i, n in enumerate(self.cardinalities):
-                for value in range(n):
+                for value in _steps(n, int(row[i])):
                     if value != row[i]:
                         out.append(start.copy())
                         out[-1][i] = value
@@ -367,6 +381,14 @@ class Decisions:
         for path, label in labels.items():
             genes[by_path[path].index] = by_path[path].labels.index(label)
         return tuple(int(g) for g in self.canonical(np.array([genes], dtype=np.int16))[0])
+
+
+def _steps(count: int, here: int) -> Iterable[int]:
+    """Codes to try instead of one: all, or of many the ends and those at distances 1, 2, 4, ..."""
+    if count <= MANY:
+        return range(count)
+    far = (here + sign * 2**k for k in range(count.bit_length()) for sign in (-1, 1))
+    return {0, count - 1, *(code for code in far if 0 <= code < count)}
 
 
 def _whole(prior: Prior) -> Array:

@@ -9,7 +9,7 @@ from ..dsl.diagnostic import MOST, ArchError, Diagnostic, Span
 from ..dsl.model import Model, Space, Stage
 from ..dsl.syntax import Binary, Expr, Name, Require
 from .axis import fixed
-from .build import MOST_TIMES, Builder
+from .build import MOST_TIMES, Builder, flatten
 from .conditions import both, implied
 from .functions import WIDEST
 from .graph import Constraint, Graph, Lane, Outputs, Source
@@ -17,7 +17,7 @@ from .judge import judge, read_prior
 from .kinds import is_number
 from .operator import Operator
 from .routes import run_routes
-from .scope import Entry, Path, Scope, said
+from .scope import Path, Scope, said
 from .shape import Shape, text
 from .site import counterexample
 from .sym import Value, aggregate, apply, deps, is_sym, is_truth
@@ -335,19 +335,29 @@ class Elaborator(Builder):
         last = tuple(flows.values())
         x = last if self.space.stages else last[0]
         if not self.space.heads:
-            return self.one_head("head", self.space.entries["head"], self.root, ("head",), x)
+            span = said(self.space.entries["head"])
+            return self.result(self.flow(self.callable_entry("head", self.root), x, ("head",), self.root, span), span)
         scope = Scope("stage", ("heads",), self.model.module, self.root, entries=self.space.heads)
-        outs = [self.one_head(n, e, scope, ("heads", n), x) for n, e in self.space.heads.items()]
+        outs = {n: self.results(n, scope, x, said(entry)) for n, entry in self.space.heads.items()}
+        listed = [flow for flows in outs.values() for flow in flows]
+        if not listed:
+            raise ArchError(errors.no_flow(said(next(iter(self.space.heads.values())))))
+        op = Outputs(tuple(n for n, flows in outs.items() for _ in flows))
         shape = Shape("outputs", fixed(0), ())
-        op = Outputs(tuple(self.space.heads))
-        return self.add(("heads",), op, tuple(o.node for o in outs), shape, self.space.span, outs)
+        return self.add(("heads",), op, tuple(o.node for o in listed), shape, self.space.span, listed)
 
-    def one_head(self, name: str, entry: Entry, scope: Scope, base: Path, x: Any) -> Flow:
-        span = said(entry)
-        value = self.evaluator.lookup(name, scope, entry.span)
-        if value is not None and not is_callable(value):
-            raise ArchError(errors.wrong_kind(kind_of(value), "a cell", span))
-        out = self.require_flow(self.flow(value, x, base, scope, span), span)
+    def results(self, name: str, scope: Scope, x: Any, span: Span) -> list[Flow]:
+        """The flows of one of several heads: one, those of a list, or no one where the head is `none`."""
+        head = self.callable_entry(name, scope)
+        if head is None:
+            return []
+        out = self.flow(head, x, ("heads", name), scope, span)
+        several = tuple(flatten(out)) if isinstance(out, tuple) else (out,)
+        return [self.result(flow, span) for flow in several or (None,)]
+
+    def result(self, value: Any, span: Span) -> Flow:
+        """A flow as an output: there in every architecture, and not cut into windows."""
+        out = self.require_flow(value, span)
         self.site(span, True).check(out.shape.present, lambda example: ArchError(errors.no_flow(span, example)))
         self.whole(out, span)
         return out

@@ -1,6 +1,6 @@
 """Expressions to values: numbers stay exact, decisions become tables, flows become nodes through the builder."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from functools import partial
 from typing import Any, Protocol
@@ -66,6 +66,7 @@ class Builder(Protocol):
     """What makes nodes: see `build`."""
 
     condition: Value
+    passed: Mapping[Path, Callable[[], Any]]
 
     def flow(self, value: Any, x: Any, base: Path, use: Scope, span: Span) -> Any: ...
     def choose(self, select: Value, options: Sequence[Any], base: Path, span: Span) -> Any: ...

@@ -19,6 +19,8 @@ LARGEST = 1 << 20
 """No table that elimination makes is larger; beyond it, `TooWide`."""
 JOINED = 256
 """An expression whose table grows larger gets an auxiliary variable for its value."""
+LONG = 32
+"""So does one of a single decision with more values, if it has few."""
 FOLDS = {"and": "and", "all": "and", "or": "or", "any": "or", "sum": "+", "count": "+", "min": "min", "max": "max"}
 """Functions of many arguments that take them one after the other, each with its function of two."""
 LOGICAL = {"and": np.logical_and, "or": np.logical_or, "not": np.logical_not}
@@ -151,9 +153,11 @@ class Factors:
 
     def _compact(self, value: Factor) -> Factor:
         """A table that has grown large, as an auxiliary variable with one code for each of its values."""
-        if value.table.size <= JOINED:
+        if value.table.size <= (LONG if len(value.scope) == 1 else JOINED):
             return value
         values = tuple(dict.fromkeys(value.table.ravel().tolist()))
+        if len(value.scope) == 1 and 4 * len(values) > value.table.size:
+            return value
         places = {v: i for i, v in enumerate(values)}
         codes = np.array([places[v] for v in value.table.ravel().tolist()]).reshape(value.table.shape)
         return Factor((self._define(value.scope, codes, len(values)),), _array(values))

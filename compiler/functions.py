@@ -1,7 +1,6 @@
 """The functions of the language over values; `repeat` is the evaluator's own, `sum` shares its name with an operator."""
 
 from collections.abc import Callable
-from fractions import Fraction
 from itertools import combinations, product
 from math import comb
 from typing import Any
@@ -10,8 +9,8 @@ from ..dsl import errors
 from ..dsl.diagnostic import ArchError
 from ..dsl.syntax import Call
 from .conditions import both
-from .kinds import is_number, is_numeric, is_point
-from .sym import aggregate, apply, deps, is_sym, is_truth
+from .kinds import is_numeric, is_point
+from .sym import Table, aggregate, apply, is_sym, is_truth
 from .values import Function, kind_of
 
 WIDEST = 10_000
@@ -40,17 +39,27 @@ def _number(value: Any, name: str, call: Call) -> Any:
 
 
 def _log2(call: Call, values: list[Any]) -> Any:
-    if len(values) != 1 or deps(values[0]) or not is_number(values[0]) or values[0] <= 0:
-        raise ArchError(errors.wrong_kind("no positive fixed number", "one positive fixed number", call.span))
-    value = Fraction(values[0])
-    log = value.numerator.bit_length() - value.denominator.bit_length()
-    return log if Fraction(2) ** log <= value else log - 1
+    if len(values) != 1 or not is_numeric(values[0]) or not all(v > 0 for v in _every(values[0])):
+        raise ArchError(errors.wrong_kind("no positive number", "one positive number", call.span))
+    return apply("log2", values[0])
+
+
+def _every(value: Any) -> tuple[Any, ...]:
+    """All values that are known at once."""
+    return value.values if isinstance(value, Table) else () if is_sym(value) else (value,)
 
 
 def _round(call: Call, values: list[Any]) -> Any:
     if len(values) != 1 or not is_numeric(values[0]):
         raise ArchError(errors.wrong_kind("not that", "one number", call.span))
     return apply("round", values[0])
+
+
+def _gcd(call: Call, values: list[Any]) -> Any:
+    good = len(values) == 2 and all(map(is_numeric, values))
+    if not good or not all(isinstance(v, int) and v > 0 for value in values for v in _every(value)):
+        raise ArchError(errors.wrong_kind("not that", "two whole numbers above zero", call.span))
+    return apply("gcd", *values)
 
 
 def _length(call: Call, values: list[Any]) -> Any:
@@ -151,6 +160,7 @@ FUNCTIONS: dict[str, Function] = {
         Function("sum", ("sum(a, b, ...)",), "the sum of some numbers, or of a list", _sum),
         Function("round", ("round(a)",), "the nearest whole number", _round),
         Function("log2", ("log2(a)",), "the logarithm to the base 2, rounded down", _log2),
+        Function("gcd", ("gcd(a, b)",), "the greatest common divisor", _gcd),
         Function("length", ("length(list)",), "how many elements a list has", _length),
         Function("range", ("range(n)", "range(a, b)"), "the whole numbers in a row", _range),
         Function("subsets", ("subsets(list, n)",), "all lists of n elements of a list", _subsets),

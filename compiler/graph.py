@@ -54,7 +54,7 @@ class Shared(Switch):
 
 @dataclass(frozen=True, slots=True)
 class Outputs(Operator):
-    """Several results under their names, as a dictionary."""
+    """Several results under their names, as a dictionary: input k under `names[k]`, in a list where a name occurs again."""
 
     name: ClassVar[str] = "outputs"
     inputs: ClassVar[int | None] = None
@@ -62,7 +62,11 @@ class Outputs(Operator):
     names: tuple[str, ...]
 
     def lower(self, ask: Ask, x: tuple[Shape, ...], y: Shape) -> tuple[Step, ...]:
-        return (Call("builtins.dict", ([[name, In(k)] for k, name in enumerate(self.names)],)),)
+        found: dict[str, list[Any]] = {}
+        for k, name in enumerate(self.names):
+            found.setdefault(name, []).append(In(k))
+        pairs = [[name, several if len(several) > 1 else several[0]] for name, several in found.items()]
+        return (Call("builtins.dict", (pairs,)),)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ the later one reads what the earlier one computed.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +51,10 @@ class Route:
     open: Value
     down: tuple[Value, ...]
     parts: dict[Variant, Part]
+    levels: list[list[Flow | None]] = field(default_factory=list)
+    """The flow before each layer at each level, and after the last."""
+    lasts: dict[Level, Flow | None] = field(default_factory=dict)
+    """The last flow at each level that the route leaves, once asked for."""
 
     def level(self, layer: int) -> Value:
         """The level before a layer."""
@@ -128,6 +133,7 @@ class Trellis:
         opened = self._entry("open", lane) if self.make.evaluator.declares("open", lane) else True
         if not is_truth(opened):
             raise ArchError(errors.wrong_kind(kind_of(opened), "`true` or `false`", self._span("open")))
+        lane.values |= {"open": opened}
         down = self._down(halvings, lane, opened) if halvings and opened is not False else ()
         lane.values |= {"down": down}
         return Route(lane, halvings, opened, down, {})
@@ -155,14 +161,20 @@ class Trellis:
         outer = self.make.condition
         try:
             self.make.condition = both(outer, route.open)
-            levels = self.walk(route, start)
-            result = self.finish(route, levels)
+            route.levels = self.walk(route, start)
+            result = self.finish(route)
         finally:
             self.make.condition = outer
-        if route.open is not True:
-            select = apply("select", route.open, 0, 1)
-            result = self.make.choose(select, (None, result), (*route.lane.path, "route"), self.stage.span)
+        self.make.passed[route.lane.path] = cache(partial(self.passed, route))
+        result = self.where_open(route, result, "route")
         return replace(self.make.require_flow(result, self._span("cell")), lane=name)
+
+    def where_open(self, route: Route, flow: Any, *name: str) -> Any:
+        """A flow of a route, `none` where the route is not open."""
+        if route.open is True:
+            return flow
+        select = apply("select", route.open, 0, 1)
+        return self.make.choose(select, (None, flow), (*route.lane.path, *name), self.stage.span)
 
     def walk(self, route: Route, start: Flow) -> list[list[Flow | None]]:
         """The flow before each layer at each level, and after the last."""
@@ -264,23 +276,38 @@ class Trellis:
 
     # the end
 
-    def finish(self, route: Route, levels: list[list[Flow | None]]) -> Any:
+    def finish(self, route: Route) -> Any:
         """What the route gives: its last flow, or what `fuse` makes of its last flow at each stride."""
-        end = levels[-1][route.halvings]
+        end = route.levels[-1][route.halvings]
         evaluator, lane = self.make.evaluator, route.lane
         if end is None or not evaluator.declares("fuse", lane):
             return end
         fuse = self._entry("fuse", lane)
         if fuse is None:
             return end
-        passed = tuple(self.last(route, level, levels) for level in range(route.halvings))
         span = self._span("fuse")
+        ends = (*(self.last(route, level) for level in range(route.halvings)), end)
         self.make.lane = self.names[0]
-        return self.make.fused(fuse, lane, (*passed, end), end, ("fuse",), span)
+        return self.make.fused(fuse, lane, ends, end, ("fuse",), span)
 
-    def last(self, route: Route, level: Level, levels: list[list[Flow | None]]) -> Flow | None:
+    def passed(self, route: Route) -> tuple[Flow | None, ...]:
+        """The last flow of a route at each stride, the highest resolution first, for who asks behind the routes."""
+        outer, lane, stage = self.make.condition, self.make.lane, self.make.stage
+        try:
+            self.make.condition, self.make.stage = route.open, self.stage.name
+            ends = (*(self.last(route, level) for level in range(route.halvings)), route.levels[-1][route.halvings])
+        finally:
+            self.make.condition, self.make.lane, self.make.stage = outer, lane, stage
+        return tuple(self.where_open(route, f, "last", n, "route") for f, n in zip(ends, self.names, strict=False))
+
+    def last(self, route: Route, level: Level) -> Flow | None:
         """The last flow of a route at one level, before it halves."""
-        d = route.down[level]
+        if level not in route.lasts:
+            route.lasts[level] = self._last(route, level)
+        return route.lasts[level]
+
+    def _last(self, route: Route, level: Level) -> Flow | None:
+        d, levels = route.down[level], route.levels
         if not is_sym(d):
             before: Flow | None = levels[d - 1][level]
             return before

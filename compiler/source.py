@@ -26,10 +26,18 @@ def python_source(gm: fx.GraphModule, name: str) -> str:
     count = sum(p.numel() for p in gm.parameters())
     lines = [HEADER.format(title=name, parameters=count).rstrip("\n")]
     lines += [f"        {line}" for line in _members(gm)]
-    several = any(n.op == "call_function" and n.target is dict for n in gm.graph.nodes)
-    lines += ["", f"    def forward(self, x: Tensor) -> {'dict[str, Tensor]' if several else 'Tensor'}:"]
+    lines += ["", f"    def forward(self, x: Tensor) -> {_result(gm)}:"]
     lines += [f"        {line}" for line in _Body(gm).lines()]
     return "\n".join([*lines, ""])
+
+
+def _result(gm: fx.GraphModule) -> str:
+    """The type of what `forward` returns."""
+    several = next((n.args[0] for n in gm.graph.nodes if n.op == "call_function" and n.target is dict), None)
+    if not isinstance(several, list):
+        return "Tensor"
+    listed = any(isinstance(value, list) for _, value in several)
+    return "dict[str, Tensor | list[Tensor]]" if listed else "dict[str, Tensor]"
 
 
 def _members(gm: fx.GraphModule) -> list[str]:

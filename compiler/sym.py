@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
 from itertools import product
-from math import prod
+from math import gcd, prod
 from typing import Any
 from weakref import WeakValueDictionary
 from zlib import crc32
@@ -137,6 +137,15 @@ def _divide(a: Any, b: Any) -> Any:
     return plain(Fraction(a) / b) if b else Fraction(0)
 
 
+def _log2(value: Any) -> int:
+    """The logarithm to the base 2, rounded down."""
+    if value <= 0:
+        return 0
+    exact = Fraction(value)
+    log = exact.numerator.bit_length() - exact.denominator.bit_length()
+    return log if Fraction(2) ** log <= exact else log - 1
+
+
 def plain(value: Any) -> Any:
     """A fraction without a remainder is an int."""
     return int(value) if isinstance(value, Fraction) and value.denominator == 1 else value
@@ -170,11 +179,14 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "ceil": lambda a, b: -(-a // b),
     "whole": lambda a: isinstance(a, int) or a.denominator == 1,
     "round": round,
+    "log2": _log2,
+    "gcd": gcd,
     "all": lambda *a: all(a),
     "any": lambda *a: any(a),
     "count": lambda *a: sum(map(bool, a)),
 }
-"""Every function of values, by name. Division by zero in a combination that no architecture reaches gives 0."""
+"""Every function of values, by name. Division by zero, and the logarithm of what is not above zero, give 0: no architecture
+reaches such a combination."""
 TRUTHS = frozenset({"<", "<=", ">", ">=", "==", "!=", "not", "and", "or", "whole", "all", "any"})
 """Those that give true or false."""
 

@@ -41,6 +41,8 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "ceil": lambda a, b: -(-a // b),
     "whole": lambda a: np.equal(np.mod(a, 1), 0),
     "round": np.frompyfunc(round, 1, 1),
+    "log2": np.frompyfunc(EXACT["log2"], 1, 1),
+    "gcd": np.gcd,
 }
 
 

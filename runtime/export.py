@@ -54,13 +54,13 @@ def _onnx(network: fx.GraphModule, size: tuple[int, int, int], path: Path) -> fl
     with torch.no_grad():
         expected = network(x)
     with quiet():
-        names = list(expected) if isinstance(expected, dict) else ["output"]
+        names = list(_tensors(expected))
         program = torch.onnx.export(network, (x,), dynamo=True, verbose=False, input_names=["x"], output_names=names)
     assert program is not None
     write_by(path, lambda aside: program.save(str(aside)))
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     out = [torch.from_numpy(o) for o in session.run(None, {session.get_inputs()[0].name: x.numpy()})]
-    return _difference(dict(zip(names, out, strict=True)) if isinstance(expected, dict) else out[0], expected)
+    return _difference(dict(zip(names, out, strict=True)), _tensors(expected))
 
 
 @contextmanager
@@ -82,7 +82,18 @@ def _input(size: tuple[int, int, int]) -> torch.Tensor:
 
 
 def _difference(a: Any, b: Any) -> float:
-    """Of two results: tensors, or dictionaries of tensors."""
-    if isinstance(a, dict):
-        return max(_difference(a[name], b[name]) for name in b)
-    return float((a - b).abs().max().detach())
+    """Of two results: tensors, or the same dictionaries and lists of tensors."""
+    pairs = zip(_tensors(a).values(), _tensors(b).values(), strict=True)
+    return max(float((one - other).abs().max().detach()) for one, other in pairs)
+
+
+def _tensors(result: Any) -> dict[str, torch.Tensor]:
+    """The tensors of a result by name; those of a list are numbered from 1."""
+    if not isinstance(result, dict):
+        return {"output": result}
+    listed = {name: part if isinstance(part, list) else [part] for name, part in result.items()}
+    return {
+        name if len(parts) == 1 else f"{name}_{k}": part
+        for name, parts in listed.items()
+        for k, part in enumerate(parts, start=1)
+    }

@@ -7,6 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..compiler.conventions import DEFAULT
 from ..dsl.model import METRICS
 from .files import write
 from .results import Network
@@ -22,7 +23,9 @@ th:first-child,td:first-child{text-align:left}code,pre{background:#f4f5f7;paddin
 pre{padding:.7rem;overflow:auto}img{max-width:100%;border:1px solid #eee}details{margin:.6rem 0}"""
 
 
-def write_report(searched: Searched, networks: Sequence[Network], folder: Path, command: str, device: str) -> Path:
+def write_report(
+    searched: Searched, networks: Sequence[Network], folder: Path, command: str, device: str, convention: str = DEFAULT
+) -> Path:
     """`report.html` and `front.svg` in `folder`."""
     picture = write(folder / "front.svg", front_picture(searched, networks))
     body = [
@@ -30,7 +33,7 @@ def write_report(searched: Searched, networks: Sequence[Network], folder: Path, 
         f"<p>{escape(' '.join(searched.compiled.space.docs))}</p>",
         _facts(searched, device),
         f'<h2>Front</h2><img alt="front" src="{_inline(picture)}">',
-        _table(networks),
+        _table(networks, convention),
         f"<h2>Reproduce</h2><pre>{escape(command)}</pre>",
         f"<h2>Space</h2>{_drawing(folder / 'space.svg')}",
         "<h2>Networks</h2>",
@@ -55,11 +58,13 @@ def _facts(searched: Searched, device: str) -> str:
     )
 
 
-def _table(networks: Sequence[Network]) -> str:
+def _table(networks: Sequence[Network], convention: str) -> str:
     if not networks:
         return "<p>No network was found.</p>"
     columns = [*networks[0].values, *(k for k in networks[0].costs if k not in networks[0].values)]
-    head = "".join(f"<th>{escape(c)}</th>" for c in ("network", *columns))
+    head = "".join(
+        f"<th>{escape(c)}</th>" for c in ("network", *(convention if c == "operations" else c for c in columns))
+    )
     rows = "".join(
         f"<tr><td>{n.name}</td>{''.join(f'<td>{_number({**n.costs, **n.values}[c])}</td>' for c in columns)}</tr>"
         for n in networks

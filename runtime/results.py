@@ -13,6 +13,7 @@ from safetensors.torch import save as save_safetensors
 from torch import Tensor, fx
 
 from ..compiler.api import Compiled
+from ..compiler.conventions import DEFAULT
 from ..compiler.draw import dot, draw
 from ..compiler.found import compile_text, found_text
 from ..compiler.module import extract
@@ -26,19 +27,20 @@ Genome = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """One found network on disk. `costs` are exact; `values` are the search's objectives."""
+    """One found network on disk. `costs` are exact, `operations` among them as a convention counts, where one is asked for;
+    `values` are the search's objectives."""
 
     name: str
     genome: Genome
     values: dict[str, float]
-    costs: dict[str, int]
+    costs: dict[str, Any]
     choices: dict[str, str]
     arch: Path
     weights: Path
     picture: Path
 
 
-def write_front(searched: Searched, folder: Path) -> tuple[Network, ...]:
+def write_front(searched: Searched, folder: Path, convention: str = DEFAULT) -> tuple[Network, ...]:
     """Every network of the front under `folder`, cheapest first, and the picture of the space."""
     names = [o.name for o in objectives_of(searched.run)]
     compiled = searched.compiled
@@ -46,7 +48,7 @@ def write_front(searched: Searched, folder: Path) -> tuple[Network, ...]:
     draw(dot(outline(compiled.graph)), folder / "space.svg")
     members = sorted(searched.front.members, key=lambda m: compiled.costs.one(m.genome)["macs"])
     networks = tuple(
-        _write(searched, m.genome, dict(zip(names, m.values, strict=True)), folder / f"net-{i:02d}")
+        _write(searched, m.genome, dict(zip(names, m.values, strict=True)), folder / f"net-{i:02d}", convention)
         for i, m in enumerate(members, 1)
     )
     _tidy(folder, networks)
@@ -64,8 +66,8 @@ def _tidy(folder: Path, networks: Sequence[Network]) -> None:
         write(manifest, json.dumps(entries, indent=2) + "\n")
 
 
-def _write(searched: Searched, genome: Genome, values: dict[str, float], base: Path) -> Network:
-    compiled, costs = searched.compiled, searched.compiled.costs.one(genome)
+def _write(searched: Searched, genome: Genome, values: dict[str, float], base: Path, convention: str) -> Network:
+    compiled, costs = searched.compiled, searched.compiled.counted(convention).one(genome)
     notes = [
         f"found by `search {searched.run.name}`: "
         + ", ".join(f"{k} {v:.4g}" if v < 10 else f"{k} {v:,.0f}" for k, v in values.items())

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import combinations, product
+from math import gcd
 from typing import Any
 
 from hrdsl.dsl.modules import Module
@@ -146,6 +147,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "max": lambda *a: max(*a),
     "round": round,
     "log2": log2,
+    "gcd": gcd,
     "length": len,
     "range": lambda *a: tuple(range(*a)),
     "subsets": lambda items, n: tuple(combinations(items, n)),

@@ -65,6 +65,7 @@ NAMES = (
         "min",
         "max",
         "log2",
+        "gcd",
         "round",
         "length",
         "all",

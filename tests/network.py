@@ -162,6 +162,7 @@ class Reader(Evaluation):
             lane = lanes[name]
             lane.values["halvings"] = halvings
             opened, value = self.find("open", lane)
+            lane.values["open"] = value if opened else True
             if opened and not value:
                 out[name] = Closed(Fraction(self.branches[name].values["stride"]), name)
             else:
@@ -183,6 +184,7 @@ class Reader(Evaluation):
             here, level = names[level], level + halving
             made = self.layer(lane, layer, here, names[level], halving, x)
             x = shared.setdefault((key, x.mark, told(made, x)), made)
+        lane.values["passed"] = (*last, x)
         found, fuse = self.find("fuse", lane)
         if not found or fuse is None:
             return x
@@ -206,8 +208,12 @@ class Reader(Evaluation):
         if not self.space.heads:
             return {"": self.whole(self.flow(self.lookup("head", self.root), x, ("head",), self.root))}
         scope = Scope("stage", ("heads",), self.model.module, self.root, self.space.heads)
-        made = {n: self.flow(self.lookup(n, scope), x, ("heads", n), scope) for n in self.space.heads}
-        return {n: self.whole(f) for n, f in made.items()}
+        asked = {n: cell for n in self.space.heads if (cell := self.lookup(n, scope)) is not None}
+        made = {n: self.flow(cell, x, ("heads", n), scope) for n, cell in asked.items()}
+        listed = {n: f if isinstance(f, tuple) else (f,) for n, f in made.items()}
+        return {
+            n if len(f) == 1 else f"{n}[{k}]": self.whole(flow) for n, f in listed.items() for k, flow in enumerate(f)
+        }
 
 
 def bound(value: Any, lane: Scope) -> Any:

@@ -134,7 +134,7 @@ def test_all_groups_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     listed = {"constructs": CONSTRUCTS, "functions": FUNCTIONS, "operators": sorted(operators()), "codes": CODES}
     assert all(data[group] == list(names) for group, names in listed.items())
     heads = [line for line in data["text"].splitlines() if line and not line.startswith(" ")]
-    assert heads == ["language", "functions", "library", "operators", "settings", "codes"]
+    assert heads == ["language", "functions", "library", "operators", "settings", "conventions", "codes"]
     assert all(title in data["text"] for title in (c.title for c in CONSTRUCTS.values()))
 
 

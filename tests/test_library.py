@@ -85,11 +85,32 @@ def windowed(count: int, points: int) -> Tally:
     return total(times(4, conv(C, C, 1, P, bias=True)), times(count, attend(points, points, C)))
 
 
+def relative(count: int, queries: int, keys: int, c: int, values: int, tables: int) -> Tally:
+    return Tally(tables, count * queries * keys * (2 * c + values))
+
+
+def around(c: int, n: int, p: int) -> Tally:
+    """A bottleneck at a stride of 2 around a 3x3 convolution at a quarter of the width."""
+    return total(conv_bn(c, n // 4, 1, 4 * p), conv_bn(n // 4, n // 4, 3, p), conv_bn(n // 4, n, 1, p), conv_bn(c, n, 1, p))
+
+
+def again(n: int, p: int) -> Tally:
+    """The same with a shortcut."""
+    return total(conv_bn(n, n // 4, 1, p), conv_bn(n // 4, n // 4, 3, p), conv_bn(n // 4, n, 1, p))
+
+
 POOLED = total(self_attention(C, P, H), conv(C, C, 1, H, bias=True), norm(C))
 FEED = total(conv(C, 64, 1, P, bias=True), depthwise(64, 3, P, bias=True), conv(64, C, 1, P, bias=True))
 READ = total(Tally(8 * C, 0), times(2, linear(C, C, P)), attend(8, P, C))
 MIX = total(times(2, norm(C)), times(4, linear(C, C, 8)), attend(8, 8, C), linear(C, 32, 8), linear(32, C, 8))
 SQUEEZE = total(linear(C, 8), linear(8, C))
+TRIO = total(
+    conv_bn(C, 16, 1, P),
+    times(2, total(times(3, conv(16, 16, 1, P)), relative(S, S, S, 16, 16, 63 * 16))),
+    norm(16),
+    times(2, conv_bn(16, 32, 1, P)),
+)
+"""The largest block: axial attention at half the width, all of it queries, keys and values of one head."""
 SEPARABLE = total(depthwise(C, 5, P), norm(C), conv_bn(C, C, 1, P))
 DENSE = total(norm(C), conv_bn(C, 32, 1, P), conv(32, 8, 3, P))
 
@@ -168,6 +189,30 @@ ONE: dict[str, tuple[tuple[int, ...], Tally]] = {
     "stems.quarter(24)": ((24, 8, 8), total(conv_bn(C, 24, 3, Q), conv_bn(24, 24, 3, H))),
     "stems.pooled(24)": ((24, 8, 8), conv_bn(C, 24, 7, Q)),
     "stems.patches(24)": ((24, 8, 8), total(conv(C, 24, 7, H, bias=True), norm(24))),
+    "trionet.convolution(2, 5)": ((C, 16, 16), conv(C, C, 5, Q)),
+    "trionet.local_attention(2, 5, 1/2, 1/2, 2)": (
+        (8, 16, 16),
+        total(times(3, conv(C, 8, 1, P)), relative(P, 1, 25, 8, 8, 2 * 5 * 2)),
+    ),
+    "trionet.axial_attention(1, 1/2, 1, 2)": (
+        MAP,
+        times(2, total(times(2, conv(C, 8, 1, P)), conv(C, C, 1, P), relative(S, S, S, 8, C, 63 * 4))),
+    ),
+    "trionet.attend(4, 4, 8, 24, 2, margin = 2)": (
+        (24, 32, 32),
+        total(times(2, conv(C, 8, 1, P)), conv(C, 24, 1, P), relative(H, 16, 64, 8, 24, 2 * 11 * 2)),
+    ),
+    "trionet.shrink(2)": ((C, 16, 16), Tally(0, 0)),
+    "trionet.bottleneck(trionet.convolution, 32, 1/4, 2)": ((32, 16, 16), around(C, 32, Q)),
+    "trionet.trio(32, splits = [1, 2])": ((32, 32, 32), TRIO),
+    "trionet.layer(trionet.bottleneck(trionet.convolution, ratio = 1/4), 32, 3)": (
+        (32, 16, 16),
+        total(around(C, 32, Q), times(2, again(32, Q))),
+    ),
+    "trionet.resnet(trionet.bottleneck(trionet.convolution, ratio = 1/4), [1, 1, 2, 1], 16)": (
+        (128, 4, 4),
+        total(again(C, P), around(C, 32, Q), around(32, 64, Q // 4), again(64, Q // 4), around(64, 128, Q // 16)),
+    ),
     "heads.fcn(11, 8)": ((11, 32, 32), total(conv_bn(C, 8, 3, P), conv(8, 11, 1, P, bias=True))),
 }
 
@@ -187,6 +232,7 @@ GROWN = total(conv_bn(8, 16, 3, Q), conv_bn(16, 24, 3, H))
 """What the stage pays to begin its two coarser branches."""
 LISTS: dict[str, tuple[tuple[int, ...], Tally]] = {
     "heads.finest": ((8, 32, 32), Tally(0, 0)),
+    "heads.coarsest": ((24, 8, 8), GROWN),
     "fusion.concat_up": ((48, 32, 32), GROWN),
     "fusion.sum_up": ((8, 32, 32), total(GROWN, conv_bn(16, 8, 1, P // 4), conv_bn(24, 8, 1, H))),
     "heads.segmentation(5)": ((5, 32, 32), total(GROWN, conv_bn(48, 48, 1, P), conv(48, 5, 1, P, bias=True))),

@@ -376,3 +376,10 @@ def test_state_of_a_store() -> None:
     two.to("cpu")
     with pytest.raises(RuntimeError, match="moved"):
         plan(case.x)
+
+
+def test_a_factor_begins_where_it_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "s.arch"
+    path.write_text("hrdsl 1\nspace s {\n  input = [3, 8, 8]\n  head = bn -> bn(init = 0) -> bn(init = 1/4)\n}\n")
+    factors = [p for n, p in extract(compile_file(path).graph, None, ()).named_parameters() if n.endswith("weight")]
+    assert [f.tolist() for f in factors] == [[1.0] * 3, [0.0] * 3, [0.25] * 3]

@@ -129,6 +129,26 @@ def test_attention_with_and_without_mask(tokens: bool, masked: bool) -> None:
     torch.testing.assert_close(found, attend(x, x, x, 3, 4, heads=3, masked=masked))
 
 
+@pytest.mark.parametrize("tokens", [False, True])
+@pytest.mark.parametrize(("divisor", "by"), [(0, 2), (1, 1), (5, 5)])
+def test_products_are_divided(divisor: int, by: int, tokens: bool) -> None:
+    lay = " -> to_tokens" if tokens else ""
+    cell = f"cell a() {{\n  flow = x{lay}\n  out = attention(flow, flow, flow, heads = 2, divisor = {divisor}) }}"
+    found = extract(space("a", cell, "4, 7, 10").graph, None, ())(image(4, 7, 10))
+    parts = image(4, 7, 10).flatten(2).unflatten(1, (2, 2)).transpose(2, 3)
+    weights = (parts @ parts.transpose(2, 3) / by**0.5).softmax(-1)
+    wanted = (weights @ parts).transpose(2, 3).flatten(1, 2)
+    torch.testing.assert_close(found, wanted.transpose(1, 2) if tokens else wanted.unflatten(2, (7, 10)))
+
+
+def test_the_divisor_is_searched() -> None:
+    made, x = space("a", "cell a() { out = attention(x, x, x, divisor in {1, 9}) }", "4, 3, 3"), image(4, 3, 3)
+    one, nine = (extract(made.graph, None, (g,))(x) for g in (0, 1))
+    assert not torch.allclose(one, nine)
+    fixed = space("a", "cell a() { out = attention(x, x, x, heads = 1, divisor = 9) }", "4, 3, 3")
+    assert torch.equal(nine, extract(fixed.graph, None, ())(x))
+
+
 def test_a_mask_weighs_the_keys() -> None:
     """Weights between 0 and 1 scale those of the softmax."""
     cell = "cell a() { out = masked_attention(x, x, x, x -> conv(1, width = 1) -> sigmoid) }"
@@ -298,6 +318,7 @@ OUTER = "cell cuts() {\n  one = x -> windows(2, 2)\n  other = x -> windows(4, 4)
         ("E308", "to_tokens -> windows(2, 2)", ""),
         ("E305", "windows(0 - 1, 2)", ""),
         ("E304", "windows(1 / 2, 2)", ""),
+        ("E305", "cuts", "cell cuts() { out = attention(x, x, x, divisor = 0 - 1) }"),
     ],
 )
 def test_what_is_refused(code: str, head: str, cells: str) -> None:

@@ -51,15 +51,16 @@ SIGNATURES: dict[str, str] = {
     "up_conv": "kernel width stride=2 bias=False",
     "depthwise": "kernel=3 stride=1 dilation=1 bias=False padding='same'",
     "linear": "width bias=True",
-    "bn": "eps=1 momentum=1",
+    "bn": "eps=1 momentum=1 init=1",
     "ln": "eps=1",
     "dropout": "p=0.5",
-    "scale": "init=1 each=False",
+    "scale": "init=1 each=False learned=True",
     "split": "parts index",
     "resize": "mode='bilinear'",
+    "rescale": "ratio mode='bilinear'",
     "max_pool": "kernel=3 stride=2 padding='same'",
     "average_pool": "stride=2",
-    "attention": "heads=1",
+    "attention": "heads=1 divisor=0",
     "learned": "count width deviation=1",
 }
 PLAIN = ("relu", "relu6", "gelu", "silu", "hardswish", "hardsigmoid", "sigmoid", "tanh", "softmax", "identity")
@@ -142,8 +143,8 @@ def bn(x: Flow, **_: Any) -> Result:
     return x.tensor, x.stride, 2 * x.width, 0
 
 
-def scale(x: Flow, init: Any, each: bool) -> Result:
-    return x.tensor, x.stride, x.width if each else 1, 0
+def scale(x: Flow, init: Any, each: bool, learned: bool) -> Result:
+    return x.tensor, x.stride, (x.width if each else 1) * learned, 0
 
 
 def split(x: Flow, parts: Any, index: Any) -> Result:
@@ -186,6 +187,13 @@ def resize(x: Flow, like: Flow, mode: str) -> Result:
     return F.interpolate(maps(x), maps(like).shape[2:], mode=mode), like.stride, 0, 0
 
 
+def rescale(x: Flow, ratio: Any, mode: str) -> Result:
+    if ratio <= 0:
+        raise Wrong("no ratio")
+    sides = [int(side * ratio) for side in maps(x).shape[2:]]
+    return F.interpolate(maps(x), sides, mode=mode), x.stride / Fraction(ratio), 0, 0
+
+
 def max_pool(x: Flow, kernel: Any, stride: Any, padding: str) -> Result:
     k, pad = window(kernel, padding, 1)
     return F.max_pool2d(maps(x), k, whole(stride), pad), x.stride * stride, 0, 0
@@ -201,8 +209,8 @@ def global_pool(x: Flow) -> Result:
     return x.tensor.mean((2, 3) if x.tensor.dim() == 4 else 1), x.stride, 0, 0
 
 
-def attention(q: Flow, k: Flow, v: Flow, heads: Any) -> Result:
-    h = whole(heads)
+def attention(q: Flow, k: Flow, v: Flow, heads: Any, divisor: Any) -> Result:
+    h, _ = whole(heads), whole(divisor, 0)
     if not q.tensor.dim() == k.tensor.dim() == v.tensor.dim() != 2 or k.extent != v.extent:
         raise Wrong("not of one form")
     tokens = [f.tensor if f.tensor.dim() == 3 else f.tensor.flatten(2).transpose(1, 2) for f in (q, k, v)]
@@ -233,6 +241,7 @@ FUNCTIONS: dict[str, Callable[..., Result]] = {
     "to_tokens": to_tokens,
     "to_map": to_map,
     "resize": resize,
+    "rescale": rescale,
     "max_pool": max_pool,
     "average_pool": average_pool,
     "global_pool": global_pool,

@@ -68,7 +68,8 @@ def runs(space: Compiled, store: Store, genes: tuple[int, ...], counted: bool) -
     image = torch.rand(2, *made.image)
     with torch.no_grad(), FlopCounterMode(display=False) if counted else torch.no_grad() as counter:
         out = module(image)
-    outputs = out if isinstance(out, dict) else {"": out}
+    listed = {n: t if isinstance(t, list) else [t] for n, t in (out if isinstance(out, dict) else {"": out}).items()}
+    outputs = {n if len(ts) == 1 else f"{n}[{k}]": t for n, ts in listed.items() for k, t in enumerate(ts)}
     assert {n: tuple(t.shape[1:]) for n, t in outputs.items()} == made.outputs
     assert sum(p.numel() for p in module.parameters()) == made.parameters
     if counted:

@@ -15,7 +15,7 @@ from . import forms
 from .encode import AXES, DocumentError, Named
 
 ARGUMENTS = dict.fromkeys(("+", "-", "*", "/", "//", "%", "<", "<=", ">", ">=", "==", "!=", "ceil"), 2) | dict.fromkeys(
-    ("not", "whole", "round"), 1
+    ("not", "whole", "round", "log2"), 1
 )
 """How many arguments functions take; the others take any number of them."""
 INTERNAL = (Input, Switch, Shared, Outputs)

@@ -13,12 +13,14 @@ from ..operator import KINDS, Operator, signature
 from .attention import Attention, MaskedAttention
 from .convolution import Conv, Depthwise, UpConv
 from .elementwise import Activation, Add, Dropout, Identity, Multiply, Scale
+from .folding import FoldChannels, UnfoldChannels
 from .layout import Concat, Split, ToMap, ToTokens
 from .learned import Learned
 from .linear import Linear
 from .normalise import BatchNorm, LayerNorm
 from .pool import AveragePool, GlobalPool, MaxPool
-from .resize import Resize
+from .relative import RelativeAttention
+from .resize import Rescale, Resize
 from .windows import FromWindows, Ones, Windows
 
 if TYPE_CHECKING:
@@ -42,14 +44,18 @@ BUILTIN: tuple[type[Operator], ...] = (
     ToTokens,
     ToMap,
     Resize,
+    Rescale,
     MaxPool,
     AveragePool,
     GlobalPool,
     Attention,
     MaskedAttention,
+    RelativeAttention,
     Windows,
     FromWindows,
     Ones,
+    FoldChannels,
+    UnfoldChannels,
     Learned,
 )
 

@@ -17,7 +17,8 @@ class Attention(Operator):
     """Multi-head scaled dot-product attention (Vaswani et al. 2017, Eq. 1) of three flows q, k, v.
 
     Maps: q [C, H, W], k [C, H', W'], v [C', H', W'] -> [C', H, W]; tokens: q [N, C], k [M, C], v [M, C'] -> [N, C'].
-    Head h takes the h-th equal share of the channels; scale = (C / heads) ** -1/2.
+    Head h takes the h-th equal share of the channels. Products of queries and keys are divided by the square root of
+    `divisor`; 0 stands for C / heads, 1 leaves them as they are.
     """
 
     name: ClassVar[str] = "attention"
@@ -25,6 +26,7 @@ class Attention(Operator):
     inputs: ClassVar[int | None] = 3
 
     heads: Value = field(default=1)
+    divisor: Value = field(default=0)
 
     def shape(self, site: Site, *x: Shape) -> Shape:
         q, k, v = x
@@ -34,6 +36,7 @@ class Attention(Operator):
             want(site, self.name, k, q.form)
         same_copies(site, "used as query and key", (q, k))
         positive(site, self.name, "heads", self.heads)
+        positive(site, self.name, "divisor", self.divisor, least=0)
         same_width(site, q, k)
         divides(site, self.name, "the width of q", q.width, "heads", self.heads)
         divides(site, self.name, "the width of v", v.width, "heads", self.heads)
@@ -44,10 +47,15 @@ class Attention(Operator):
         return (q.points, k.points, q.width), (q.points, k.points, v.width)
 
     def lower(self, ask: Ask, x: tuple[Shape, ...], y: Shape) -> tuple[Step, ...]:
-        heads = ask(self.heads)
-        scale = (ask(x[0].width) // heads) ** -0.5
-        masked = len(x) > 3
-        return _maps(heads, scale, masked) if y.form == "map" else _tokens(heads, scale, masked)
+        scale = (ask(self.divisor) or ask(x[0].width) // ask(self.heads)) ** -0.5
+        logits = (_maps if y.form == "map" else _tokens)(ask(self.heads), scale)
+        steps = (*logits, *self.added(ask, x, logits))
+        return (*steps, *(_map_result if y.form == "map" else _token_result)(len(steps)))
+
+    def added(self, ask: Ask, x: tuple[Shape, ...], before: tuple[Step, ...]) -> tuple[Step, ...]:
+        """What is added to the logits. They are the result of the last call before, of [batch, heads, queries, channels]
+        and [batch, heads, channels, keys]."""
+        return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,35 +75,36 @@ class MaskedAttention(Attention):
         site.check(apply("==", x[3].width, 1), lambda example: ArchError(single(example)))
         return Attention.shape(self, site, *x[:3])
 
+    def added(self, ask: Ask, x: tuple[Shape, ...], before: tuple[Step, ...]) -> tuple[Step, ...]:
+        """The logarithm of the mask, as [batch, 1, 1, keys]."""
+        n = len(before)
+        row = Call("torch.flatten", (In(3), 2)) if x[3].form == "map" else Call("torch.transpose", (In(3), 1, 2))
+        return (
+            row,
+            Call("torch.log", (Out(n),)),
+            Call("torch.unsqueeze", (Out(n + 1), 1)),
+            Call("torch.add", (Out(n - 1), Out(n + 2))),
+        )
 
-def _maps(heads: int, scale: float, masked: bool) -> tuple[Step, ...]:
+
+def _maps(heads: int, scale: float) -> tuple[Step, ...]:
     """Written out, not fused, so that torch counts its operations on every device."""
-    logits = (
+    return (
         Call("hrdsl.size", (In(0),)),
         *_heads(heads),
         Call("torch.mul", (Out(2), scale)),
         Call("torch.transpose", (Out(7), 2, 3)),
         Call("torch.matmul", (Out(8), Out(4))),
     )
-    steps = (*logits, *_mask(Call("torch.flatten", (In(3), 2)), len(logits))) if masked else logits
-    n = len(steps)
+
+
+def _map_result(n: int) -> tuple[Step, ...]:
     return (
-        *steps,
         Call("torch.softmax", (Out(n - 1), -1)),
         Call("torch.transpose", (Out(n), 2, 3)),
         Call("torch.matmul", (Out(6), Out(n + 1))),
         Call("torch.flatten", (Out(n + 2), 1, 2)),
         Call("torch.unflatten", (Out(n + 3), 2, Out(0))),
-    )
-
-
-def _mask(row: Call, n: int) -> tuple[Step, ...]:
-    """The logits, result of call n - 1, with the logarithm of the mask, which `row` gives as [batch, 1, keys]."""
-    return (
-        row,
-        Call("torch.log", (Out(n),)),
-        Call("torch.unsqueeze", (Out(n + 1), 1)),
-        Call("torch.add", (Out(n - 1), Out(n + 2))),
     )
 
 
@@ -108,19 +117,21 @@ def _heads(heads: int) -> tuple[Step, ...]:
     return tuple(out)
 
 
-def _tokens(heads: int, scale: float, masked: bool) -> tuple[Step, ...]:
+def _tokens(heads: int, scale: float) -> tuple[Step, ...]:
     steps: list[Step] = []
     for i in range(3):
         steps.append(Call("torch.unflatten", (In(i), 2, (heads, -1))))
         steps.append(Call("torch.transpose", (Out(2 * i), 1, 2)))
-    steps.append(Call("torch.mul", (Out(1), scale)))
-    steps.append(Call("torch.transpose", (Out(3), 2, 3)))
-    steps.append(Call("torch.matmul", (Out(6), Out(7))))
-    if masked:
-        steps += _mask(Call("torch.transpose", (In(3), 1, 2)), len(steps))
-    n = len(steps)
     return (
         *steps,
+        Call("torch.mul", (Out(1), scale)),
+        Call("torch.transpose", (Out(3), 2, 3)),
+        Call("torch.matmul", (Out(6), Out(7))),
+    )
+
+
+def _token_result(n: int) -> tuple[Step, ...]:
+    return (
         Call("torch.softmax", (Out(n - 1), -1)),
         Call("torch.matmul", (Out(n), Out(5))),
         Call("torch.transpose", (Out(n + 1), 1, 2)),

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
-from ..axis import Axis, Centre, fixed, largest, prefix
+from ..axis import Axis, Centre, fixed, largest, prefix, shares
 from ..operator import Ask, Call, In, Operator, Par, Site, Step, Weight
 from ..shape import Shape
 from ..sym import Value, apply
@@ -20,7 +20,8 @@ class Conv(Operator):
 
     `padding` is `same` (half a window, kernels are odd) or `valid` (none). A smaller kernel reads the centre of the largest
     (OFA, Cai et al. 2020, without transforms); channels are a prefix; inputs follow their producer. `groups` divides both
-    widths; within a group, channels are a prefix.
+    widths; within a group, channels are a prefix. With `heads`, output channels are an equal share from each of so many
+    blocks of the largest width (multi-head sharing, TrioNet, Sun et al. 2021, arXiv 2111.07547, Algorithm 1).
     """
 
     name: ClassVar[str] = "conv"
@@ -33,16 +34,18 @@ class Conv(Operator):
     dilation: Value = 1
     bias: Value = field(default=False, metadata={"kind": "flag"})
     padding: Value = field(default="same", metadata={"kind": "text"})
+    heads: Value = 1
 
     def shape(self, site: Site, *x: Shape) -> Shape:
         want(site, "conv", x[0], "map")
-        for name in ("kernel", "width", "stride", "groups", "dilation"):
+        for name in ("kernel", "width", "stride", "groups", "dilation", "heads"):
             positive(site, "conv", name, getattr(self, name))
         divides(site, "conv", "input width", x[0].width, "groups", self.groups)
         divides(site, "conv", "width", self.width, "groups", self.groups)
+        divides(site, "conv", "width", self.width, "heads", self.heads)
         extent = windows(site, "conv", x[0], self.kernel, self.stride, self.padding, self.dilation)
         stride = further(x[0].stride, self.stride)
-        return replace(x[0], channels=prefix(self.width), extent=extent, stride=stride)
+        return replace(x[0], channels=shares(self.width, self.heads), extent=extent, stride=stride)
 
     def weights(self, x: tuple[Shape, ...], y: Shape) -> tuple[Weight, ...]:
         inner = x[0].channels if self.groups == 1 else prefix(apply("//", x[0].width, self.groups))

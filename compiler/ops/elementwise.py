@@ -125,21 +125,29 @@ TRAINING = "<training>"
 
 @dataclass(frozen=True, slots=True)
 class Scale(Operator):
-    """A learned factor: one for all (`each = false`) or one for each channel, from `init`. Any form -> the same."""
+    """A factor: one for all (`each = false`) or one for each channel, from `init`. Any form -> the same.
+
+    It is learned, or with `learned = false` stays `init`.
+    """
 
     name: ClassVar[str] = "scale"
-    summary: ClassVar[str] = "a learned factor"
+    summary: ClassVar[str] = "a factor, learned or fixed"
 
     init: Value = field(default=1, metadata={"kind": "number"})
     each: Value = field(default=False, metadata={"kind": "flag"})
+    learned: Value = field(default=True, metadata={"kind": "flag"})
 
     def shape(self, site: Site, *x: Shape) -> Shape:
         return x[0]
 
     def weights(self, x: tuple[Shape, ...], y: Shape) -> tuple[Weight, ...]:
+        if not self.learned:
+            return ()
         return (Weight("weight", (y.channels if self.each else fixed(1),), "constant", value=real(self.init)),)
 
     def lower(self, ask: Ask, x: tuple[Shape, ...], y: Shape) -> tuple[Step, ...]:
+        if not self.learned:
+            return (Call("torch.mul", (In(0), real(self.init))),)
         if self.each and y.form == "map":
             return Call("torch.reshape", (Par("weight"), (-1, 1, 1))), Call("torch.mul", (In(0), Out(0)))
         return (Call("torch.mul", (In(0), Par("weight"))),)

@@ -12,8 +12,13 @@ from ..sym import Value
 from .common import real, want
 
 
-def _affine(y: Shape) -> tuple[Weight, ...]:
-    return Weight("weight", (y.channels,), "ones"), Weight("bias", (y.channels,), "zeros")
+def _affine(y: Shape, init: Value = 1) -> tuple[Weight, ...]:
+    factor = Weight("weight", (y.channels,), "ones") if init == 1 else _constant(y, real(init))
+    return factor, Weight("bias", (y.channels,), "zeros")
+
+
+def _constant(y: Shape, value: float) -> Weight:
+    return Weight("weight", (y.channels,), "constant", value=value)
 
 
 def _small(site: Site, title: str, setting: str, value: Any) -> None:
@@ -24,13 +29,17 @@ def _small(site: Site, title: str, setting: str, value: Any) -> None:
 
 @dataclass(frozen=True, slots=True)
 class BatchNorm(Operator):
-    """Batch normalisation of each channel. Any form -> the same. Statistics and affine terms follow the channel axis."""
+    """Batch normalisation of each channel. Any form -> the same. Statistics and affine terms follow the channel axis.
+
+    `init` is the first value of the learned factor: with 0 a branch that ends here begins silent (Goyal et al. 2017, 5.1).
+    """
 
     name: ClassVar[str] = "bn"
     summary: ClassVar[str] = "batch normalisation"
 
     eps: Value = field(default=Fraction(1, 100_000), metadata={"kind": "number"})
     momentum: Value = field(default=Fraction(1, 10), metadata={"kind": "number"})
+    init: Value = field(default=1, metadata={"kind": "number"})
 
     def shape(self, site: Site, *x: Shape) -> Shape:
         want(site, "bn", x[0], "map", "tokens", "vector")
@@ -39,7 +48,7 @@ class BatchNorm(Operator):
         return x[0]
 
     def weights(self, x: tuple[Shape, ...], y: Shape) -> tuple[Weight, ...]:
-        return _affine(y)
+        return _affine(y, self.init)
 
     def lower(self, ask: Ask, x: tuple[Shape, ...], y: Shape) -> tuple[Step, ...]:
         norm = Norm(ask(y.width), real(ask(self.eps)), real(ask(self.momentum)))

@@ -15,10 +15,12 @@ from .common import positive, want
 
 @dataclass(frozen=True, slots=True)
 class Windows(Operator):
-    """A map cut into windows of height x columns that do not overlap. [C, H, W] -> copies of [C, h, w], row by row.
+    """A map cut into windows of height x columns. [C, H, W] -> copies of [C, h + 2 margin, w + 2 margin], row by row.
 
     A side of 0, or one that is larger than the map, is the whole side of the map. The last windows are filled up with zeros
-    at the bottom and at the right. Source: Swin, Liu et al. 2021 (arXiv 2103.14030), Section 3.2.
+    at the bottom and at the right. Source: Swin, Liu et al. 2021 (arXiv 2103.14030), Section 3.2. With a margin, windows
+    overlap: each also has the `margin` pixels around it, zeros beyond the map. `windows(1, 1, margin = 3)` are the 7x7
+    neighbourhoods of all pixels (SASA, Ramachandran et al. 2019, arXiv 1906.05909, Section 3.1).
     """
 
     name: ClassVar[str] = "windows"
@@ -26,32 +28,35 @@ class Windows(Operator):
 
     height: Value
     columns: Value
+    margin: Value = 0
 
     def shape(self, site: Site, *x: Shape) -> Shape:
         want(site, self.name, x[0], "map")
-        positive(site, self.name, "height", self.height, least=0)
-        positive(site, self.name, "columns", self.columns, least=0)
-        extent = tuple(_side(size, e) for size, e in zip((self.height, self.columns), x[0].extent, strict=True))
-        return replace(x[0], extent=extent, copies=_copies(x[0], extent))
+        for name in ("height", "columns", "margin"):
+            positive(site, self.name, name, getattr(self, name), least=0)
+        sides = tuple(_side(size, e) for size, e in zip((self.height, self.columns), x[0].extent, strict=True))
+        extent = tuple(apply("+", side, apply("*", 2, self.margin)) for side in sides)
+        return replace(x[0], extent=extent, copies=_copies(x[0], sides))
 
     def lower(self, ask: Ask, x: tuple[Shape, ...], y: Shape) -> tuple[Step, ...]:
-        steps: list[Step] = []
-        sides, more = list[Any](), [0, 0]
-        for k, size in enumerate((ask(self.height), ask(self.columns))):
-            whole = not 0 < size <= ask(x[0].extent[k])
-            if whole:
-                steps.append(Call("hrdsl.length", (In(0), 2 + k)))
-            sides.append(Out(len(steps) - 1) if whole else size)
-            more[k] = 0 if whole else size - 1
+        margin, steps = ask(self.margin), list[Step]()
+        sizes = [ask(self.height), ask(self.columns)]
+        whole = [not 0 < size <= ask(e) for size, e in zip(sizes, x[0].extent, strict=True)]
+        more = [margin if all_ else margin + size - 1 for size, all_ in zip(sizes, whole, strict=True)]
         source: Any = In(0)
         if any(more):  # what is too much is left out by `unfold`, whatever the size of the map
-            source = Out(len(steps))
-            steps.append(Call("torch.nn.functional.pad", (In(0), (0, more[1], 0, more[0]))))
+            steps.append(Call("torch.nn.functional.pad", (In(0), (margin, more[1], margin, more[0]))))
+            source = Out(0)
+        windows: list[tuple[Any, Any]] = []
+        for k, size in enumerate(sizes):
+            if whole[k]:
+                steps.append(Call("hrdsl.length", (source, 2 + k)))
+            windows.append((Out(len(steps) - 1),) * 2 if whole[k] else (size + 2 * margin, size))
         n = len(steps)
         return (
             *steps,
-            Call("torch.Tensor.unfold", (source, 2, sides[0], sides[0])),
-            Call("torch.Tensor.unfold", (Out(n), 3, sides[1], sides[1])),
+            Call("torch.Tensor.unfold", (source, 2, *windows[0])),
+            Call("torch.Tensor.unfold", (Out(n), 3, *windows[1])),
             Call("torch.permute", (Out(n + 1), (0, 2, 3, 1, 4, 5))),
             Call("torch.flatten", (Out(n + 2), 0, 2)),
         )

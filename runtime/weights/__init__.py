@@ -1,0 +1,1 @@
+"""Weights of released models: checkpoints read, names mapped to ours, tensors brought into our shapes."""
