@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from hrdsl.compiler.graph import Graph
+from hrdsl.compiler.instruction import function
 from hrdsl.compiler.module import flat_name
 from hrdsl.compiler.operator import In, Norm, Out, Par
-from hrdsl.compiler.plan import function
 from hrdsl.compiler.specialise import Live, Specialiser
 from hrdsl.compiler.store import Store
 

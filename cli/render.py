@@ -18,6 +18,7 @@ def declare(verbs: "Verbs") -> None:
     parser.add_argument(
         "-o", "--out", metavar="OUT", type=Path, help="the picture, .svg, .png, .pdf or .dot (default: SPACE.svg)"
     )
+    parser.add_argument("--detail", action="store_true", help="every cell by itself, with its name and its choices")
     add_architecture(parser)
     add_space(parser)
 
@@ -28,7 +29,7 @@ def run(args: Namespace) -> int:
 
     space = compiled(args)
     out = args.out or Path(f"{space.space.name}.svg")
-    drawn = draw(dot(outline(space.graph, chosen(args, space))), out)
+    drawn = draw(dot(outline(space.graph, chosen(args, space), args.detail)), out)
     if drawn.hint:
         print_line(f"hrdsl: {drawn.hint}", sys.stderr)
     return show(args, {"path": str(drawn.path), "space": space.space.name}, [str(drawn.path)])

@@ -11,12 +11,12 @@ from ..dsl.diagnostic import ArchError, Diagnostic, Span
 from ..dsl.model import Model, Run, Space, build_model
 from ..dsl.modules import Module, load
 from ..dsl.syntax import Expr
+from .conditions import forget
 from .elaborate import elaborate
 from .graph import Graph
 from .ops import operators
 from .passes import PASSES
 from .recover import all_faults
-from .sym import forget
 
 if TYPE_CHECKING:
     from .cost import Costs
@@ -63,7 +63,7 @@ class Compiled:
         """Activity, canonical form, count, sampling, constraints."""
         from .decisions import Decisions
 
-        return Decisions(self.graph, self.costs)
+        return Decisions(self.graph, lambda: self.costs)
 
     def restricted(self, search: str) -> "Compiled":
         """The same space under the constraints of one of its searches too."""

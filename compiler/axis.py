@@ -134,7 +134,7 @@ class Part:
 
     @property
     def limit(self) -> int:
-        return self.whole.limit
+        return self.whole.limit // self.parts if _gapless(self.whole) else self.whole.limit
 
     @property
     def deps(self) -> tuple[Decision, ...]:
@@ -142,6 +142,11 @@ class Part:
 
 
 Axis = Prefix | Centre | Joined | Chosen | Heads | Part
+
+
+def _gapless(axis: Axis) -> bool:
+    """Whether every index set of an axis is known to be one run."""
+    return isinstance(axis, Prefix) or (isinstance(axis, Part) and _gapless(axis.whole))
 
 
 def fixed(size: int) -> Prefix:

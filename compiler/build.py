@@ -311,12 +311,15 @@ class Builder:
         def pick(parts: list[Value]) -> Value:
             return parts[0] if all(p == parts[0] for p in parts) else apply("select", select, *parts)
 
-        axes: list[Axis] = [s.channels for s in shapes]
-        channels = axes[0] if all(a == axes[0] for a in axes) else Chosen(select, tuple(axes))
+        def joined(axes: list[Axis]) -> Axis:
+            return axes[0] if all(a == axes[0] for a in axes) else Chosen(select, tuple(axes))
+
+        channels = joined([s.channels for s in shapes])
+        rows = joined([s.tokens for s in shapes]) if any(s.rows for s in shapes) else None
         extent = tuple(pick([s.extent[k] for s in shapes]) for k in range(len(first.extent)))
         present = pick([s.present if isinstance(o, Flow) else False for s, o in zip(shapes, options, strict=True)])
         stride, copies = pick([s.stride for s in shapes]), pick([s.copies for s in shapes])
-        return Shape(first.form, channels, extent, stride, present, copies)
+        return Shape(first.form, channels, extent, stride, present, copies, rows)
 
     def unique(self, path: Path) -> Path:
         """`path`, numbered if it is taken."""

@@ -329,7 +329,7 @@ def _common(alignment: Alignment, sides: Sides) -> Count:
     """How many architectures of the first are architectures of the second. The graphs agree on every common choice."""
     first, second = sides
     carry = _Carry(alignment)
-    found = Decisions(first.graph, first.costs)
+    found = Decisions(first.graph, lambda: first.costs)
     conditions = [_allowed(alignment, found, d) for d in first.graph.decisions]
     conditions += [carry(c.condition) for c in second.decisions.constraints]
     if any(c is False for c in conditions):

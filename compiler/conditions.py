@@ -5,16 +5,23 @@ such, sorted so that equal ones are one object. Values in, values out; imports `
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 from itertools import product
 
-from .sym import LIMIT, Apply, Decision, Table, Value, apply, at, conjuncts, deps, merge, projected, size, spread
+from . import sym
+from .sym import LIMIT, LONGEST, Apply, Decision, Table, Value, apply, at, conjuncts, deps, merge, projected, size, spread
 
 
 def both(*conditions: Value) -> Value:
     """Their conjunction: one table for what fits in it, large factors kept apart."""
-    conditions = tuple(c for c in conditions if c is not True)
-    if not conditions or (len(conditions) == 1 and not isinstance(conditions[0], Apply)):
-        return conditions[0] if conditions else True
+    kept = tuple(c for c in conditions if c is not True)
+    if not kept or (len(kept) == 1 and not isinstance(kept[0], Apply)):
+        return kept[0] if kept else True
+    return _joined(kept)
+
+
+@lru_cache(maxsize=1 << 14)
+def _joined(conditions: tuple[Value, ...]) -> Value:
     table: Value = True
     large: list[Value] = []
     for factor in (f for c in conditions for f in conjuncts(c)):
@@ -38,11 +45,16 @@ def both(*conditions: Value) -> Value:
 
 def either(*conditions: Value) -> Value:
     """Their disjunction, with common factors taken out."""
-    options = list(dict.fromkeys(c for c in conditions if c is not False))
-    if True in [o for o in options if o is True]:
+    options = tuple(dict.fromkeys(c for c in conditions if c is not False))
+    if any(o is True for o in options):
         return True
     if len(options) < 2:
         return options[0] if options else False
+    return _alternatives(options)
+
+
+@lru_cache(maxsize=1 << 13)
+def _alternatives(options: tuple[Value, ...]) -> Value:
     first, *others = map(conjuncts, options)
     common = [f for f in first if all(f in factors for factors in others)]
     rest = [both(*(f for f in conjuncts(o) if f not in common)) for o in options]
@@ -120,6 +132,13 @@ def _entails(one: Value, other: Value, depth: int) -> bool:
     return all(b or not a for a, b in zip(one.values, spread(other, one.deps), strict=True))
 
 
+def forget() -> None:
+    """Drop what was remembered of other spaces: their values equal none of a new one."""
+    sym.forget()
+    _joined.cache_clear()
+    _alternatives.cache_clear()
+
+
 def negate(condition: Value) -> Value:
     """Its negation."""
     return apply("not", condition)
@@ -133,12 +152,14 @@ def implied(condition: Value, fact: Value) -> dict[Decision, int] | None:
     if fact is True or condition is False:
         return None
     over = merge((deps(condition), deps(fact)))
-    if size(over) <= 4 * LIMIT:
+    if size(over) <= (4 * LIMIT if len(over) > 1 else LONGEST):
+        if not isinstance(condition, Apply) and not isinstance(fact, Apply):
+            return _exception(over, condition, fact)
         rows: Iterable[tuple[int, ...]] = product(*(range(len(d)) for d in over))
     elif _implies(condition, fact):
         return None
     else:
-        rows = _scatter(over, 2000)
+        rows = scatter(over, 2000)
     genes = [0] * (over[-1].index + 1 if over else 0)
     for row in rows:
         for d, g in zip(over, row, strict=True):
@@ -148,7 +169,19 @@ def implied(condition: Value, fact: Value) -> dict[Decision, int] | None:
     return None
 
 
-def _scatter(over: tuple[Decision, ...], count: int) -> Iterable[tuple[int, ...]]:
+def _exception(over: tuple[Decision, ...], condition: Value, fact: Value) -> dict[Decision, int] | None:
+    """The first choice at which a table holds and another does not."""
+    for row, (holds, good) in enumerate(zip(spread(condition, over), spread(fact, over), strict=True)):
+        if holds and not good:
+            choice = {}
+            for d in reversed(over):
+                row, choice[d] = divmod(row, len(d))
+            return dict(reversed(choice.items()))
+    return None
+
+
+def scatter(over: tuple[Decision, ...], count: int) -> Iterable[tuple[int, ...]]:
+    """Fixed pseudo-random choices of some decisions."""
     state = 12345
     for _ in range(count):
         row = []

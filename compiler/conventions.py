@@ -20,12 +20,12 @@ QUANTITIES: Mapping[Quantity, str] = {
     "points": "pixels or tokens of the result",
 }
 """What a rule can count of a node."""
-ATTENTION = ("attention", "masked_attention", "relative_attention")
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """`factor` for each of a quantity: of these operators, within cells or entries of these names; without names, of all."""
+    """`factor` for each of a quantity: of operators of these names or families, within cells or entries of these names;
+    without names, of all."""
 
     quantity: Quantity
     factor: Fraction | int
@@ -33,8 +33,9 @@ class Rule:
     within: tuple[str, ...] = ()
 
     def fits(self, node: Node) -> bool:
-        return (not self.operators or node.op.name in self.operators) and (
-            not self.within or not set(self.within).isdisjoint(_parts(node.name))
+        kinds = {node.op.name, node.op.family}
+        return (not self.operators or not kinds.isdisjoint(self.operators)) and (
+            not self.within or not _parts(node.name).isdisjoint(self.within)
         )
 
     def __str__(self) -> str:
@@ -108,14 +109,14 @@ CONVENTIONS: Mapping[str, Convention] = {
             "the FLOPs of the HRViT paper (Tables 3, 4, 5 and 7)",
             "MACs with the products of attention at half, one for each bias that is added and one for each number that "
             "`ln` normalises. Found by fitting; all printed figures agree.",
-            (Rule("macs", HALF, ATTENTION), Rule("macs", 1), Rule("biases", 1), Rule("elements", 1, ("ln",))),
+            (Rule("macs", HALF, ("attention",)), Rule("macs", 1), Rule("biases", 1), Rule("elements", 1, ("ln",))),
         ),
         Convention(
             "hyctas-table2",
             "the FLOPs of the HyCTAS paper, Table 2",
             "As the tool thop counts: MACs with one for each bias that is added, two for each number that `bn` "
             "normalises, and nothing for the products of attention.",
-            (Rule("macs", 0, ATTENTION), Rule("macs", 1), Rule("biases", 1), Rule("elements", 2, ("bn",))),
+            (Rule("macs", 0, ("attention",)), Rule("macs", 1), Rule("biases", 1), Rule("elements", 2, ("bn",))),
         ),
         Convention(
             "hyctas-table3",
@@ -127,7 +128,7 @@ CONVENTIONS: Mapping[str, Convention] = {
             "hyctas-table7",
             "the FLOPs of the HyCTAS paper, Table 7",
             "Convolutions only: MACs without the products of attention.",
-            (Rule("macs", 0, ATTENTION), Rule("macs", 1)),
+            (Rule("macs", 0, ("attention",)), Rule("macs", 1)),
         ),
         Convention(
             "hrnas-profiler",

@@ -51,9 +51,10 @@ class Count:
 class Decisions:
     """What may vary in a graph, and which combinations are architectures."""
 
-    def __init__(self, graph: Graph, costs: Costs) -> None:
+    def __init__(self, graph: Graph, costs: Callable[[], Costs]) -> None:
+        """`costs` is called when something first asks for a cost."""
         self.graph = graph
-        self.costs = costs
+        self._costs = costs
         self.decisions = graph.decisions
         self.cardinalities = tuple(len(d) for d in graph.decisions)
         self.activity = activity(graph)
@@ -61,6 +62,10 @@ class Decisions:
         self.constraints = tuple(replace(c, condition=resolved(c.condition, self.active)) for c in graph.constraints)
         self.structural = tuple(c for c in self.constraints if not depends_on_cost(c.condition))
         self.priced = tuple(c for c in self.constraints if depends_on_cost(c.condition))
+
+    @cached_property
+    def costs(self) -> Costs:
+        return self._costs()
 
     # matrices of genes
 

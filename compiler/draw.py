@@ -16,7 +16,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from .grid import STAGES, Grid, Place
-from .labels import FAINT, INK, LINE, OPEN, PAPER, colours, font, heading, legend, table
+from .labels import FAINT, INK, LINE, OPEN, PAPER, Palette, chip, colours, font, heading, legend, pie, slices, table, told_of
 from .picture import Box, Link, Outline, Track
 
 BAND = "#F3F4F6"
@@ -77,7 +77,7 @@ def dot(outline: Outline) -> str:
 # lines of DOT
 
 
-def _page(grid: Grid, palette: dict[str, str]) -> Iterator[str]:
+def _page(grid: Grid, palette: Palette) -> Iterator[str]:
     yield f"graph {attributes(PAGE | PAPER_LOOK | {'label': legend(grid.outline, palette)})}"
     yield f"node {attributes(NODE)}"
     yield f"edge {attributes(EDGE)}"
@@ -95,10 +95,10 @@ def _bands(grid: Grid) -> Iterator[str]:
 
 def _margin(tracks: tuple[Track, ...]) -> int:
     """Points that the names of the branches need."""
-    return max(84, *(max(9 * len(t.name), 6 * len(str(t.width or ""))) + 12 for t in tracks))
+    return max(84, *(max(9 * max(map(len, t.title.split(", "))), 6 * len(str(t.width or ""))) + 12 for t in tracks))
 
 
-def _nodes(grid: Grid, palette: dict[str, str]) -> Iterator[str]:
+def _nodes(grid: Grid, palette: Palette) -> Iterator[str]:
     """The boxes; a point wherever a lane has none; the stages' names, as wide as the lines below them need."""
     yield from (_node(grid, b, palette) for b in grid.outline.boxes)
     yield from (_point(grid, (lane, c)) for lane in grid.order for c in grid.columns if (lane, c) not in grid.taken)
@@ -116,10 +116,16 @@ def _nodes(grid: Grid, palette: dict[str, str]) -> Iterator[str]:
         yield f"{quote(grid.name((STAGES, c)))} {attributes({'label': words} | size)}"
 
 
-def _node(grid: Grid, box: Box, palette: dict[str, str]) -> str:
-    small = box.sign and not box.open and not box.settings
-    look = SIGN | {"label": box.sign} if small else {"label": table(box, palette)}
-    return f"{quote(box.key)} {attributes(look | {'group': grid.rows[box.key], 'tooltip': box.key})}"
+def _node(grid: Grid, box: Box, palette: Palette) -> str:
+    small = grid.outline.small and box.role in ("enter", "slot", "edge", "fuse")
+    width = next((t.width.values[0] for t in grid.outline.lanes if t.name == box.lane and t.width), "")
+    if box.pie:
+        look = pie(box, slices(grid.outline))
+    elif box.sign and not box.open and not box.settings:
+        look = SIGN | {"label": box.sign}
+    else:
+        look = {"label": chip(box, palette, width) if small else table(box, palette)}
+    return f"{quote(box.key)} {attributes(look | {'group': grid.rows[box.key], 'tooltip': told_of(box)})}"
 
 
 def _point(grid: Grid, place: Place) -> str:

@@ -1,7 +1,7 @@
 """Equal boxes in a row as one: `residual x4` for four slots with the same cell, settings and width."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from .picture import Box, Link
@@ -11,9 +11,14 @@ FOLDED = ("slot", "head")
 Ties = Mapping[str, tuple[Decision, ...]]
 
 
-def fold(boxes: tuple[Box, ...], links: tuple[Link, ...], ties: Ties) -> tuple[tuple[Box, ...], tuple[Link, ...]]:
-    """The picture with each run of equal boxes as one. `ties` are each box's open decisions: equal boxes share them."""
-    follower = _followers({b.key: b for b in boxes}, links, ties)
+def fold(
+    boxes: tuple[Box, ...], links: tuple[Link, ...], ties: Ties, apart: Collection[object] = ()
+) -> tuple[tuple[Box, ...], tuple[Link, ...]]:
+    """The picture with each run of equal boxes as one. `ties` are each box's open decisions: equal boxes share them.
+
+    Boxes of the stages `apart` stay as they are.
+    """
+    follower = _followers({b.key: b for b in boxes if b.stage not in apart}, links, ties)
     named: dict[str, str] = {}
     found = []
     for box in boxes:
@@ -39,6 +44,8 @@ def _followers(boxes: Mapping[str, Box], links: tuple[Link, ...], ties: Ties) ->
         k.source: k.target
         for k in links
         if sources[k.source] == targets[k.target] == 1
+        and k.source in boxes
+        and k.target in boxes
         and _face(boxes[k.source]) == _face(boxes[k.target])
         and ties[k.source] == ties[k.target]
         and boxes[k.source].role in FOLDED

@@ -135,7 +135,8 @@ class _Writer:
         lines |= self._finer(inner)
         edits += self._unread()
         edits += [(span.start, span.stop, "") for span in self.idle]
-        edits += [(r.span.start, r.span.stop, "") for r in self._searches()]
+        source = self.module.source.text
+        edits += [(documented(source, r.span.start, r.docs), r.span.stop, "") for r in self._searches()]
         edits += self._idle()
         edits += self._inserted(lines)
         edits.append((self.space.span.start, self.space.span.start, "".join(f"# {n}\n" for n in self.notes)))
@@ -153,16 +154,23 @@ class _Writer:
         active, text = self.compiled.decisions.active, self.module.source.text
         for c in self.compiled.graph.constraints:
             if c.declared and not all(at(active[d.index], self.genes) for d in deps(c.condition)):
-                yield text.rindex("require", 0, c.syntax.condition.span.start), c.syntax.condition.span.stop, ""
+                start = text.rindex("require", 0, c.syntax.condition.span.start)
+                yield documented(text, start, c.syntax.docs), c.syntax.condition.span.stop, ""
         for p in self.compiled.graph.priors:
-            yield text.rindex("prior", 0, p.syntax.quantity.span.start), p.syntax.span.stop, ""
+            start = text.rindex("prior", 0, p.syntax.quantity.span.start)
+            yield documented(text, start, p.syntax.docs), p.syntax.span.stop, ""
 
     def _unread(self) -> Iterator[Edit]:
         """Entries of the space with `in` that made no decision, and hold none: their first value, or nothing."""
         for block in (self.space, *(b for b in self.space.lines if isinstance(b, Block))):
             for line in block.lines:
                 if isinstance(line, Vary) and line.span not in self.by_span and not [*_walk(line.domain, Vary)]:
-                    yield line.span.start, line.span.stop, _first(line)
+                    yield self._instead(line, _first(line))
+
+    def _instead(self, vary: Vary, text: str) -> Edit:
+        """What stands in the place of a line; where that is nothing, its documentation goes too."""
+        docs = () if text else vary.docs
+        return documented(self.module.source.text, vary.span.start, docs), vary.span.stop, text
 
     def _site(self, vary: Vary, choices: list[Choice], edits: list[Edit], lines: dict[Place, str]) -> None:
         live = [c for c in choices if self._active(c)]
@@ -172,14 +180,14 @@ class _Writer:
         if self.rest and here and self._is_line(vary):
             lines |= texts
             first = f"{vary.target} = {self.value(choices[0], 0)}" if self.rest == "first" else ""
-            edits += [] if self.rest == "open" else [(vary.span.start, vary.span.stop, first)]
+            edits += [] if self.rest == "open" else [self._instead(vary, first)]
             return
         line = self._is_line(vary)
         if here and len(set(texts.values())) == 1 and (line or not self._overridden(choices[0])):
             edits.append((vary.span.start, vary.span.stop, f"{vary.target} = {next(iter(texts.values()))}"))
             return
         if here and line:
-            edits.append((vary.span.start, vary.span.stop, ""))
+            edits.append(self._instead(vary, ""))
         lines |= texts
 
     def _overridden(self, choice: Choice) -> bool:
@@ -241,6 +249,13 @@ class _Writer:
             grouped.setdefault(block.span.stop - 1, []).append(f"{target} = {value}")
         for at_end, rows in grouped.items():
             yield at_end, at_end, "\n" + "\n".join(rows) + "\n"
+
+
+def documented(text: str, start: int, docs: Sequence[str]) -> int:
+    """Where an entry or a block begins with its documentation."""
+    for _ in docs:
+        start = text.rindex("##", 0, start)
+    return start
 
 
 def _first(vary: Vary) -> str:

@@ -5,8 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from .edges import edges
 from .graph import Graph, Node, Outputs
+from .nature import idle
 from .picture import Role
+from .sym import at
 
 Part = str | int
 Path = tuple[Part, ...]
@@ -18,7 +21,7 @@ ARMS = ("then", "else", "yes", "no")
 
 JOINTS = ("from", "same", "route")
 """What routes call the nodes that join flows, take one from another route, and leave a route out."""
-ORDER: dict[Role, int] = {"input": 0, "stem": 0, "enter": 0, "other": 1, "slot": 2, "fuse": 3, "head": 4}
+ORDER: dict[Role, int] = {"input": 0, "stem": 0, "enter": 0, "other": 1, "slot": 2, "edge": 3, "fuse": 4, "head": 5}
 """Within a stage, from left to right."""
 
 
@@ -26,7 +29,8 @@ ORDER: dict[Role, int] = {"input": 0, "stem": 0, "enter": 0, "other": 1, "slot":
 class Group:
     """The nodes of one box, by number. `base` is how many parts their names share before the cell's.
 
-    `slot` counts within the lane; `name` is the cell's where its path alone does not tell.
+    `slot` counts within the lane; `name` is the cell's where its path alone does not tell; `source` is what comes in:
+    the route that a cell of an architecture is on, the branch that an edge of a fusion comes from.
     """
 
     key: str
@@ -37,16 +41,20 @@ class Group:
     base: int = 1
     name: str = ""
     nodes: list[int] = field(default_factory=list)
+    source: str = ""
 
 
 class Grouping:
-    """All nodes by group. `parts` are their paths without what routes add, `routed` the stages that are routes."""
+    """All nodes by group. `parts` are their paths without what routes add, `routed` the stages that are routes.
 
-    def __init__(self, graph: Graph) -> None:
+    `apart` keeps routes apart that have a cell at the same layer and stride.
+    """
+
+    def __init__(self, graph: Graph, apart: bool = False) -> None:
         self.graph = graph
         lanes = {x.name for x in graph.lanes}
         named = [steps(n.name) for n in graph.nodes]
-        self.routed = {p[0] for p in named if _on_route(p, lanes)}
+        self.routed = _routed(graph, named)
         self.parts = [_off_route(p, lanes) if p[0] in self.routed else p for p in named]
         chained = {i: group for group in self.chain() for i in group.nodes}
         groups: dict[str, Group] = {}
@@ -57,14 +65,28 @@ class Grouping:
                 self.of.append(None)
                 continue
             fresh = chained.get(i) or _group(node, self.parts[i])
+            if apart and fresh.stage in self.routed and fresh.role == "slot":
+                fresh.source = str(self.parts[i][1])
+                fresh.key += f" of {fresh.source}"
             group = groups.setdefault(fresh.key, fresh)
             if i not in chained:
                 group.nodes.append(i)
             self.of.append(group)
-        self.groups = list(groups.values())
+        self.groups = [g for g in groups.values() if not self.is_idle(g)]
+        self.groups = [part for g in self.groups for part in (*edges(self, g), g)]
 
     def is_depth(self, i: int) -> bool:
         return bool(self.graph.nodes[i].lane) and len(self.parts[i]) == 3 and _plain(self.parts[i][2]) == "depth"
+
+    def is_idle(self, group: Group) -> bool:
+        """Whether a branch hands on its flow as it is: no box then."""
+        genes = [0] * len(self.graph.decisions)
+        nodes = group.nodes
+        found = group.role == "slot" and len(nodes) == 1 and not group.source
+        found = found and idle(self.graph, self.graph.nodes[nodes[0]], lambda v: at(v, genes))
+        if found:
+            self.of[nodes[0]] = None
+        return found
 
     def is_joint(self, i: int) -> bool:
         """Whether a node only hands on: what a route passed, or all outputs together."""
@@ -139,9 +161,12 @@ class Grouping:
         return True
 
 
-def _on_route(parts: Path, lanes: set[str]) -> bool:
-    """Whether a node is the point of a route where a layer ends: `paths.low[2].middle.from`."""
-    return parts[-1] in ("from", "same", "route") and parts[1:2] != () and parts[1] in lanes
+def _routed(graph: Graph, named: list[Path]) -> set[Part]:
+    """The stages that are routes: behind each of their layers stands the branch at its stride, `paths.low[2].middle`."""
+    lanes = {x.name for x in graph.lanes}
+    layers = [(p, n) for p, n in zip(named, graph.nodes, strict=True) if n.lane and isinstance((*p, 0, "", "")[2], int)]
+    staged = {p[0] for p, _ in layers if len(p) > 3 and p[3] in lanes}
+    return staged - {p[0] for p, n in layers if len(p) > 2 and (len(p) < 4 or p[3] not in lanes)}
 
 
 def _off_route(parts: Path, lanes: set[str]) -> Path:

@@ -2,14 +2,28 @@
 
 from collections.abc import Iterable, Iterator
 from html import escape
-from zlib import crc32
+from typing import get_args
 
+from .nature import Nature
 from .picture import Box, Option, Outline, Setting, Track
 
-TINTS = ("#77AADD", "#99DDFF", "#44BB99", "#BBCC33", "#EEDD88", "#EE8866", "#FFAABB", "#CCBBDD")
-"""Backgrounds for dark text, apart for every kind of colour vision: Paul Tol's light scheme, lilac for its olive."""
-SALT = 66605
-"""Keeps the standard library's cells apart in `TINTS`."""
+SHADES: dict[Nature, tuple[str, ...]] = {
+    "convolution": ("#77AADD", "#B5D3F0", "#5A8FCB", "#99DDFF"),
+    "light convolution": ("#44BB99", "#A6DFCF", "#BBCC33", "#DCE58F"),
+    "attention in windows": ("#EE8866", "#F7BFA9", "#D9A441", "#F3D398"),
+    "attention in stripes": ("#EEDD88", "#F8F0C8", "#D8C04A", "#E9E0B0"),
+    "attention of all pixels": ("#EE7788", "#FFC2C9", "#DB5C77", "#FFAABB"),
+    "light attention": ("#B79FD6", "#DDCFEB", "#9A86C0", "#CCBBDD"),
+    "1x1 or linear": ("#D9C5A7", "#EDE1CE", "#BFA57C", "#E3D3BB"),
+    "pooling, resizing": ("#B8C4CE", "#DCE3E8", "#98A8B5", "#C9D3DB"),
+    "fusion": ("#D3D6DB", "#E6E8EB", "#BFC4CB", "#DDE0E4"),
+    "skipped": ("#FFFFFF", "#F7F7F7", "#FAFAFA", "#F2F2F2"),
+    "other": ("#DDDDDD", "#EEEEEE", "#CCCCCC", "#E5E5E5"),
+}
+"""Backgrounds for dark text: a hue for each kind of operation (Paul Tol's light scheme), a shade for each cell."""
+SLICES = ("#77AADD", "#44BB99", "#EE8866", "#EEDD88", "#FFAABB")
+TOKENS, REMOVED = "#AA88CC", "#E4E6EA"
+"""What pies show beside kernels."""
 PLAIN, PAPER = "#DDDDDD", "#FFFFFF"
 INK, FAINT, LINE, OPEN = "#1A1A1A", "#5F6368", "#6B7075", "#0B5FFF"
 FIRM, FADED = "D8", "66"
@@ -18,14 +32,24 @@ CAPTIONED = ("stem", "head")
 INNER = 'CELLBORDER="0" CELLSPACING="2" CELLPADDING="4"'
 
 
-def colours(cells: Iterable[str]) -> dict[str, str]:
-    """Each cell's own colour, whatever else is drawn; where two names agree, the later takes the next free one."""
-    found: dict[str, str] = {}
-    for name in sorted(cells):
-        first = crc32(f"{SALT}{name}".encode()) % len(TINTS)
-        order = TINTS[first:] + TINTS[:first]
-        found[name] = next((c for c in order if c not in found.values()), order[0])
+Palette = dict[tuple[str, Nature], str]
+"""The colour of a cell that computes such a thing."""
+
+
+def colours(cells: Iterable[tuple[str, Nature]]) -> Palette:
+    """The cells of each kind in shades of its hue, in the order given."""
+    found: Palette = {}
+    for name, nature in cells:
+        shades = SHADES[nature]
+        found[name, nature] = shades[sum(kind == nature for _, kind in found) % len(shades)]
     return found
+
+
+def slices(outline: Outline) -> dict[str, str]:
+    """The colour of each group of units: kernels in the order of their size, tokens apart."""
+    named = sorted({w.name for b in outline.boxes for w in b.pie})
+    kernels = [name for name in named if name != "tokens"]
+    return {n: SLICES[k % len(SLICES)] for k, n in enumerate(kernels)} | ({"tokens": TOKENS} if "tokens" in named else {})
 
 
 def font(words: str, size: int, colour: str = INK, bold: bool = False) -> str:
@@ -41,21 +65,68 @@ def told(setting: Setting, size: int = 10) -> str:
 def heading(track: Track) -> str:
     """`coarse 1/4 width in {24, 32, 48}`."""
     width = f"<BR/>{told(track.width)}" if track.width else ""
-    return f"<{font(track.name, 14, bold=True)}<BR/>{font(track.place, 12)}{width}>"
+    names = track.title.replace(", ", ",\n").split("\n")
+    title = "<BR/>".join(font(n, 14 if len(names) == 1 else 12, bold=True) for n in names)
+    return f"<{title}<BR/>{font(track.place, 12)}{width}>" if track.title else ""
 
 
-def table(box: Box, palette: dict[str, str]) -> str:
+def table(box: Box, palette: Palette) -> str:
     """A box: a coloured row for each cell it can be, then what holds in every case."""
     caption = box.key.removeprefix("heads.") if box.key.startswith("heads.") else box.role
-    above = [font(caption, 9, FAINT)] if box.role in CAPTIONED else []
+    above = [font(box.cell or caption, 9, FAINT)] if box.cell or box.role in CAPTIONED else []
     opacity = FADED if box.note else FIRM
-    options = [option(o, palette.get(o.name, PLAIN) + opacity) for o in box.options]
+    options = [option(o, palette.get((o.name, o.nature), PLAIN) + opacity) for o in box.options]
     below = [*map(told, box.settings), *([font(box.note, 10, OPEN)] if box.note else []), font(box.size, 10, FAINT)]
+    lines = [*(f"<TR><TD>{r}</TD></TR>" for r in above), *options, f"<TR><TD>{'<BR/>'.join(below)}</TD></TR>"]
+    return f"<<TABLE {frame(box)} {INNER}>{''.join(lines)}</TABLE>>"
+
+
+def frame(box: Box) -> str:
+    """The edge of a box: blue while something in it is open, dashed where not every architecture has it."""
     edge, width = (OPEN, 2) if box.open else (LINE, 1)
     style = "rounded,dashed" if box.note else "rounded"
-    frame = f'STYLE="{style}" BORDER="{width}" COLOR="{edge}" BGCOLOR="{PAPER}" {INNER}'
-    lines = [*(f"<TR><TD>{r}</TD></TR>" for r in above), *options, f"<TR><TD>{'<BR/>'.join(below)}</TD></TR>"]
-    return f"<<TABLE {frame}>{''.join(lines)}</TABLE>>"
+    return f'STYLE="{style}" BORDER="{width}" COLOR="{edge}" BGCOLOR="{PAPER}"'
+
+
+def chip(box: Box, palette: Palette, width: str) -> str:
+    """A box without words: the colours of its cells, how often they repeat, and its width where the lane has another."""
+    opacity = FADED if box.note else FIRM
+    height = 22 if len(box.options) == 1 else max(6, 24 // len(box.options))
+    rows = [
+        f'<TR><TD BGCOLOR="{palette.get((o.name, o.nature), PLAIN)}{opacity}" WIDTH="26" HEIGHT="{height}">'
+        f"{font(f'x{o.times}', 10, bold=True) if o.times > 1 else ''}</TD></TR>"
+        for o in box.options
+    ]
+    size = box.size.split(" @ ")[0]
+    words = size if len(size) < 8 else f"{size.split('|')[0]}..{size.split('|')[-1]}"
+    below = f"<TR><TD>{font(words, 9, FAINT)}</TD></TR>" if size != width and box.role == "slot" else ""
+    return f'<<TABLE {frame(box)} CELLBORDER="0" CELLSPACING="1" CELLPADDING="1">{"".join(rows)}{below}</TABLE>>'
+
+
+def pie(box: Box, palette: dict[str, str]) -> dict[str, str]:
+    """A round box: how much is left of each group of units, and what is removed."""
+    whole = sum(w.most for w in box.pie)
+    parts = [(palette[w.name], w.kept) for w in box.pie if w.kept]
+    left = sum(kept for _, kept in parts)
+    parts += [(REMOVED, whole - left)] if left < whole else []
+    fill = ":".join(f"{colour};{count / whole:.4f}" for colour, count in parts)
+    return {
+        "shape": "circle",
+        "style": "wedged" if len(parts) > 1 else "filled",
+        "fillcolor": fill if len(parts) > 1 else parts[0][0],
+        "color": LINE,
+        "penwidth": "0.6",
+        "fixedsize": "true",
+        "width": "0.55",
+        "label": f"<{font(f'{100 * left // whole}%', 10)}>",
+    }
+
+
+def told_of(box: Box) -> str:
+    """What a box is, in one line, for where it is not written out."""
+    units = (f"{w.name}: {w.kept} of {w.most}" for w in box.pie)
+    options = (", ".join((o.name, *map(str, o.settings))) for o in box.options)
+    return "; ".join((box.key, *options, *map(str, box.settings), *units, *([box.note] if box.note else []), box.size))
 
 
 def option(cell: Option, colour: str) -> str:
@@ -64,28 +135,43 @@ def option(cell: Option, colour: str) -> str:
     return f'<TR><TD STYLE="rounded" BGCOLOR="{colour}">{"<BR/>".join(lines)}</TD></TR>'
 
 
-def legend(outline: Outline, palette: dict[str, str]) -> str:
-    """The title, the colours of the cells drawn, and what the signs mean."""
+def legend(outline: Outline, palette: Palette) -> str:
+    """The title, the colours of the cells drawn by what they compute, and what the signs mean."""
     lines = [font(outline.title, 18, bold=True), font(subtitle(outline), 11, FAINT)]
-    keys = "".join((*swatches(outline, palette), *signs(outline)))
-    if keys:
-        lines.append(f'<TABLE BORDER="0" CELLSPACING="4" CELLPADDING="4"><TR>{keys}</TR></TABLE>')
+    for keys in ("".join(swatches(outline, palette)), "".join((*shares(outline), *signs(outline)))):
+        if keys:
+            lines.append(f'<TABLE BORDER="0" CELLSPACING="4" CELLPADDING="4"><TR>{keys}</TR></TABLE>')
     rows = "".join(f'<TR><TD ALIGN="LEFT">{line}</TD></TR>' for line in lines)
     return f'<<TABLE BORDER="0" CELLSPACING="0" CELLPADDING="2">{rows}</TABLE>>'
 
 
 def subtitle(outline: Outline) -> str:
-    count = len(outline.lanes)
+    count = sum(len(t.title.split(", ")) for t in outline.lanes if t.title)
     words = [f"{count} branch{'es' if count != 1 else ''}"] if count else []
     words += [f"{outline.decisions} open decision{'s' if outline.decisions != 1 else ''}"] if outline.decisions else []
     return ", ".join(words) or ("all choices made" if outline.title.startswith("architecture") else "no choices")
 
 
-def swatches(outline: Outline, palette: dict[str, str]) -> Iterator[str]:
-    used = {o.name for b in outline.boxes for o in b.options}
-    for name in outline.cells:
-        if name in used:
-            yield f'<TD STYLE="rounded" BGCOLOR="{palette[name]}{FIRM}">{font(name, 11)}</TD>'
+def swatches(outline: Outline, palette: Palette) -> Iterator[str]:
+    """The cells drawn, by kind of operation; in a small picture with what is searched in them."""
+    coloured = [(b, o) for b in outline.boxes if not (b.sign or b.pie) for o in b.options]
+    for nature in get_args(Nature):
+        used = {o.name for _, o in coloured if o.nature == nature}
+        names = [name for name, kind in outline.cells if kind == nature and name in used]
+        if names:
+            yield f"<TD>{font(nature, 11, FAINT)}</TD>"
+        for name in names:
+            found = (s for b, o in coloured if o.name == name for s in (*o.settings, *b.settings) if s.open)
+            inside = ", ".join(dict.fromkeys(s.name.rpartition(".")[2] for s in found)) if outline.small else ""
+            words = font(name, 11) + (f"<BR/>{font(inside, 9, OPEN)}" if inside else "")
+            yield f'<TD STYLE="rounded" BGCOLOR="{palette[name, nature]}{FIRM}">{words}</TD>'
+
+
+def shares(outline: Outline) -> Iterator[str]:
+    """The groups of units that pies show."""
+    named = slices(outline)
+    for name, colour in (*named.items(), *([("removed", REMOVED)] if named else [])):
+        yield f'<TD STYLE="rounded" BGCOLOR="{colour}">{font(name, 11)}</TD>'
 
 
 def signs(outline: Outline) -> Iterator[str]:

@@ -13,9 +13,10 @@ from torch import fx, nn
 
 from .axis import Runs
 from .graph import Graph, Node
+from .instruction import Instruction, function, last_uses, run
 from .operator import Call, In, Norm, Out, Par
 from .ops.elementwise import TRAINING
-from .plan import Instruction, Plan, Planner, Statistics, function, last_uses, run
+from .plan import Plan, Planner, Statistics
 from .specialise import Genes, Live, Specialiser
 from .store import Cat, Store, View
 

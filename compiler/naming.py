@@ -1,6 +1,7 @@
 """Names within a box: what its cells, its choices and the architectures that have it are called."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
 
 from .graph import Switch
 from .groups import Group, Part, steps
@@ -22,9 +23,10 @@ def within(path: tuple[Part, ...], group: Group, places: set[str]) -> tuple[Part
     return None if inside and (isinstance(first, int) or first in places or first in ("enter", "fuse")) else path
 
 
-def owner(path: tuple[Part, ...], options: tuple[Option, ...]) -> str | None:
-    """The option that a path within a box leads into."""
-    return next((o.name for o in options if len(path) > 1 and path[0] == o.name), None)
+def owner(path: tuple[Part, ...], options: tuple[Option, ...]) -> tuple[str, tuple[Part, ...]] | None:
+    """The option that a path within a box leads into, and the path within that."""
+    names = {o.name for o in options}
+    return next(((str(part), path[k + 1 :]) for k, part in enumerate(path[:-1]) if part in names), None)
 
 
 def shorten(found: Iterable[tuple[Decision, tuple[Part, ...]]], genes: Genes | None) -> Iterator[Setting]:
@@ -47,6 +49,15 @@ def labels(op: object) -> tuple[str, ...]:
         return ()
     (decision,) = op.select.deps
     return decision.labels if op.select.values == tuple(range(len(decision))) else ()
+
+
+def of_cells(op: object) -> bool:
+    """Whether a choice is between cells, by one decision."""
+    if not labels(op):
+        return False
+    assert isinstance(op, Switch)
+    (decision,) = deps(op.select)
+    return not all(isinstance(v, bool | int | Fraction | str | tuple) for v in decision.values)
 
 
 def chain(names: Iterable[Part]) -> list[str]:

@@ -16,6 +16,7 @@ from .shape import Shape
 from .sym import Decision, Value, deps, merge
 
 Init = Literal["conv", "linear", "zeros", "ones", "normal", "constant"]
+Family = Literal["", "attention", "windows"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,8 @@ class Operator:
     inputs: ClassVar[int | None] = 1
     """How many flows it takes; None: a list of any length."""
     summary: ClassVar[str] = ""
+    family: ClassVar[Family] = ""
+    """What pictures know it as, beyond what its weights tell."""
 
     def shape(self, site: Site, *x: Shape) -> Shape:
         """The output's shape; faults are raised through `site`."""
@@ -116,7 +119,7 @@ class Operator:
         raise NotImplementedError
 
     def settings(self) -> dict[str, Value]:
-        return {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
+        return {name: getattr(self, name) for name in _names(type(self))}
 
     def deps(self) -> tuple[Decision, ...]:
         """The decisions that its fields depend on."""
@@ -131,6 +134,11 @@ class Field:
     kind: str
     required: bool
     default: Any = None
+
+
+@cache
+def _names(kind: Any) -> tuple[str, ...]:
+    return tuple(f.name for f in fields(kind))
 
 
 KINDS = ("whole", "number", "flag", "text")

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Role = Literal["input", "stem", "enter", "slot", "fuse", "head", "other"]
+from .nature import Nature
+
+Role = Literal["input", "stem", "enter", "slot", "edge", "fuse", "head", "other"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +28,12 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """A cell that a box can be, with the choices inside it. `times` is how often it repeats."""
+    """A cell that a box can be, with the choices inside it. `times` is how often it repeats, `nature` what it computes."""
 
     name: str
     settings: tuple[Setting, ...] = ()
     times: int = 1
+    nature: Nature = "other"
 
     @property
     def open(self) -> bool:
@@ -38,11 +41,21 @@ class Option:
 
 
 @dataclass(frozen=True, slots=True)
+class Wedge:
+    """A group of units of a cell: how many of the most it may have are left."""
+
+    name: str
+    kept: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
 class Box:
     """One use of a cell, at `column` of the picture.
 
-    `place` is its resolution, such as `1/4`, where it has one; `sign` is how a fusion joins its flows, where that has a sign; `note` says in which architectures
-    it exists: empty, in all.
+    `place` is its resolution, such as `1/4`, where it has one; `sign` is how a fusion joins its flows, where that has a
+    sign; `note` says in which architectures it exists: empty, in all. `cell` is the cell whose inner choice the options
+    are; `pie` are its groups of units.
     """
 
     key: str
@@ -56,14 +69,12 @@ class Box:
     size: str
     sign: str = ""
     note: str = ""
-    made: bool = False
-    """Whether its choices are made: several options are then those of several routes."""
+    cell: str = ""
+    pie: tuple[Wedge, ...] = ()
 
     @property
     def open(self) -> bool:
-        return (len(self.options) > 1 and not self.made) or any(
-            o.open for o in (*self.options, Option("", self.settings))
-        )
+        return len(self.options) > 1 or any(o.open for o in (*self.options, Option("", self.settings)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,20 +89,25 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """A branch: a lane of the picture."""
+    """A lane of the picture: branches of one resolution, or more room for one, which then has no `title`."""
 
     name: str
     place: str
     width: Setting | None
+    title: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """A picture's content. `cells` are the names of all cells of the space, drawn or not: colours are theirs."""
+    """A picture's content. `cells` are all cells of the space, drawn or not, and what they compute: colours are theirs.
+
+    `small` is a picture of many columns, whose boxes are colours without names.
+    """
 
     title: str
     decisions: int
     lanes: tuple[Track, ...]
     boxes: tuple[Box, ...]
     links: tuple[Link, ...]
-    cells: tuple[str, ...]
+    cells: tuple[tuple[str, Nature], ...]
+    small: bool = False

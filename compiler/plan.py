@@ -5,42 +5,22 @@ concatenation of cached pieces. Plans are what training and search execute; `mod
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
-from functools import cache
-from pkgutil import resolve_name
+from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from .graph import Graph
+from .instruction import Instruction, Normalised, Program, Register, function, instruction, last_uses, run
+from .kernels import depthwise
+from .merge import merged
 from .operator import Call, In, Norm, Out, Par
-from .ops.elementwise import TRAINING
 from .specialise import Genes, Live, Specialiser
 from .store import Cat, Store, View, leaves
 
 Mode = Literal["batch", "calibrate", "stored"]
 """Statistics of batch normalisation: those of the batch; those of the batch, also gathered; those gathered."""
-
-
-class Normalised(NamedTuple):
-    """Whose statistics an instruction takes."""
-
-    node: str
-    channels: int
-
-
-class Instruction(NamedTuple):
-    """`registers[out] = fn(*registers[slots], *consts, **kwargs)`, for training with statistics of the batch."""
-
-    fn: Callable[..., Any]
-    slots: tuple[int, ...]
-    consts: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    out: int
-    norm: Normalised | None = None
-    flags: tuple[int, ...] = ()
-    """Places in `consts` that say whether the network trains."""
 
 
 class Piece(NamedTuple):
@@ -51,8 +31,6 @@ class Piece(NamedTuple):
     parameters: tuple[nn.Parameter, ...]
 
 
-Program = list[tuple[Instruction, tuple[int, ...]]]
-"""Instructions, each with the registers that are read for the last time by it."""
 Statistics = dict[str, tuple[Tensor, Tensor]]
 
 
@@ -76,7 +54,7 @@ class Plan:
         if self._generation != self._store.generation:
             raise RuntimeError("the store was moved after this plan was made")
         program = self.program(mode, mode == "batch" if training is None else training)
-        return run(program, {0: x}) if program else x
+        return run(program, {0: laid_out(x)}) if program else x
 
     def program(self, mode: Mode, training: bool) -> Program:
         if mode == "calibrate":
@@ -91,7 +69,8 @@ class Plan:
         if self._dead is None:
             self._dead = last_uses(self._instructions)
         bound = (self.rebound(i, mode, training) for i in self._instructions)
-        return list(zip(bound, self._dead, strict=True))
+        program = list(zip(bound, self._dead, strict=True))
+        return merged(program) if mode == "batch" and self._store.flat.is_cpu else program
 
     def rebound(self, i: Instruction, mode: Mode, training: bool) -> Instruction:
         """An instruction as it is in this mode."""
@@ -208,86 +187,13 @@ class Planner:
         return self._registers
 
 
-class Register(NamedTuple):
-    """A value that is known when the plan runs."""
-
-    number: int
-
-
 Bound = dict[str, Tensor | Register]
 """The weights of a node: constants, or registers that parts are joined in."""
 
 
-def run(program: Program, registers: dict[int, Any]) -> Any:
-    """The result of the last instruction. Registers are freed after their last use."""
-    out = 0
-    for (fn, slots, consts, kwargs, out, _, _), dead in program:
-        registers[out] = fn(*[registers[s] for s in slots], *consts, **kwargs)
-        for r in dead:
-            del registers[r]
-    return registers[out]
-
-
-def last_uses(instructions: Sequence[Instruction]) -> list[tuple[int, ...]]:
-    """For each instruction the registers that nothing reads after it."""
-    seen: set[int] = {instructions[-1].out} if instructions else set()
-    out: list[tuple[int, ...]] = []
-    for i in reversed(instructions):
-        dead = tuple({s for s in i.slots if s not in seen})
-        seen.update(dead)
-        out.append(dead)
-    out.reverse()
-    return out
-
-
-def instruction(fn: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], out: int) -> Instruction:
-    """A call with some arguments in registers: at once where they come first, else through a template."""
-    lead = next((k for k, a in enumerate(args) if not isinstance(a, Register)), len(args))
-    slots = tuple(a.number for a in args[:lead])
-    rest = tuple(args[lead:])
-    if any(map(_holds_register, rest)):
-        registers: list[int] = []
-        constants: list[Any] = []
-        template = _number(args, registers, constants, _count(args))
-        fn, slots, rest = _placed(fn, template), tuple(registers), tuple(constants)
-    flags = tuple(k for k, a in enumerate(rest) if isinstance(a, str) and a == TRAINING)
-    consts = tuple(True if k in flags else a for k, a in enumerate(rest))
-    return Instruction(fn, slots, consts, kwargs, out, None, flags)
-
-
-def _holds_register(value: Any) -> bool:
-    return isinstance(value, Register) or (isinstance(value, list) and any(map(_holds_register, value)))
-
-
-def _count(value: Any) -> int:
-    if isinstance(value, Register):
-        return 1
-    return sum(map(_count, value)) if isinstance(value, list | tuple) else 0
-
-
-def _number(args: Sequence[Any], registers: list[int], constants: list[Any], first: int) -> list[Any]:
-    """Arguments as places in registers + constants; a list stays a list."""
-    out: list[Any] = []
-    for a in args:
-        if isinstance(a, Register):
-            registers.append(a.number)
-            out.append(len(registers) - 1)
-        elif isinstance(a, list):
-            out.append(_number(a, registers, constants, first))
-        else:
-            constants.append(a)
-            out.append(first + len(constants) - 1)
-    return out
-
-
-def _placed(fn: Callable[..., Any], template: list[Any]) -> Callable[..., Any]:
-    def fill(places: list[Any], values: tuple[Any, ...]) -> list[Any]:
-        return [values[p] if isinstance(p, int) else fill(p, values) for p in places]
-
-    def call(*values: Any, **kwargs: Any) -> Any:
-        return fn(*fill(template, values), **kwargs)
-
-    return call
+def laid_out(x: Tensor) -> Tensor:
+    """Maps with their channels last: convolutions and normalisations are fastest so, and every operator keeps it."""
+    return x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
 
 
 def _norm(step: Norm, node: str, source: Register, bound: Bound, into: int) -> Instruction:
@@ -309,32 +215,5 @@ def _call(call: Call, live: Live, bound: Bound, results: list[Register], into: i
         return a
 
     kwargs = {k: value(v) for k, v in call.kwargs}
-    return instruction(function(call.function), [value(a) for a in call.args], kwargs, into)
-
-
-# Functions ---------------------------------------------------------------------------------------------------------
-
-
-def size(x: Tensor) -> torch.Size:
-    """The extent of a map."""
-    return x.shape[2:]
-
-
-def length(x: Tensor, axis: int) -> int:
-    """The length of an axis; that of axis 0 is the number of samples, or of their windows."""
-    return x.shape[axis]
-
-
-def repeat(w: Tensor, n: int) -> Tensor:
-    """Tokens [1, N, C], the same for each of n samples."""
-    return w.expand(n, -1, -1)
-
-
-PSEUDO: dict[str, Callable[..., Any]] = {"hrdsl.size": size, "hrdsl.length": length, "hrdsl.repeat": repeat}
-
-
-@cache
-def function(path: str) -> Callable[..., Any]:
-    """The function that an operator names by its dotted path."""
-    found: Callable[..., Any] = PSEUDO.get(path) or resolve_name(path)
-    return found
+    fn = function(call.function)
+    return instruction(depthwise if fn is torch.conv2d and call.args[-1] > 1 else fn, [value(a) for a in call.args], kwargs, into)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from .axis import Axis
+from .axis import Axis, prefix
 from .sym import Apply, Decision, Table, Value, apply, deps, merge
 
 Form = Literal["map", "tokens", "vector", "outputs"]
@@ -24,10 +24,17 @@ class Shape:
     present: Value = True
     """Where it is false, the flow is `none`."""
     copies: Value = 1
+    rows: Axis | None = None
+    """The index set of the tokens, where they were channels; otherwise they are a prefix."""
 
     @property
     def width(self) -> Value:
         return self.channels.size
+
+    @property
+    def tokens(self) -> Axis:
+        """The index set of the tokens."""
+        return self.rows or prefix(self.points)
 
     @property
     def points(self) -> Value:
@@ -44,7 +51,8 @@ class Shape:
 
     @property
     def deps(self) -> tuple[Decision, ...]:
-        return merge((self.channels.deps, *(deps(e) for e in self.extent), deps(self.copies)))
+        rows = () if self.rows is None else self.rows.deps
+        return merge((self.channels.deps, rows, *(deps(e) for e in self.extent), deps(self.copies)))
 
     def where(self, present: Value) -> "Shape":
         return self if present is self.present else replace(self, present=present)

@@ -18,6 +18,8 @@ from ..dsl.diagnostic import Span
 
 LIMIT = 1024
 """Joint domains up to this size are tabulated."""
+LONGEST = 10_000
+"""So is the domain of one decision, which is never longer."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -276,12 +278,12 @@ def apply(function: str, *args: Value) -> Value:
     return _applied(function, *args)
 
 
-@lru_cache(maxsize=1 << 12, typed=True)
+@lru_cache(maxsize=1 << 15, typed=True)
 def _applied(function: str, *args: Value) -> Value:
     if any(isinstance(a, Apply | Metric) for a in args):
         return _shorter(function, args)
     over = merge(deps(a) for a in args)
-    if size(over) > LIMIT:
+    if size(over) > (LIMIT if len(over) > 1 else LONGEST):
         return _shorter(function, args)
     run = FUNCTIONS[function]
     columns = [spread(a, over) for a in args]
@@ -361,7 +363,7 @@ def spread(value: Value, over: tuple[Decision, ...]) -> Sequence[Any]:
     return tuple(map(value.values.__getitem__, _places(value.deps, over)))
 
 
-@lru_cache(maxsize=1 << 9)
+@lru_cache(maxsize=1 << 12)
 def _places(deps: tuple[Decision, ...], over: tuple[Decision, ...]) -> tuple[int, ...]:
     """Where in a table over `deps` the value of each row over more decisions stands."""
     own = dict(zip(deps, _strides(deps), strict=True))

@@ -5,6 +5,7 @@ Modules carry the names of the released state dictionary (facebookresearch/HRViT
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import floor, log2
 
 import torch
@@ -135,7 +136,9 @@ class Fusion(nn.Module):
         if i == j:
             return nn.Identity()
         if j > i:
-            return nn.Sequential(nn.Conv2d(c, n, 1), nn.BatchNorm2d(n), nn.Upsample(scale_factor=2 ** (j - i), mode="nearest"))
+            return nn.Sequential(
+                nn.Conv2d(c, n, 1), nn.BatchNorm2d(n), nn.Upsample(scale_factor=2 ** (j - i), mode="nearest")
+            )
         r = 2 ** (i - j)
         deep = nn.Conv2d(c, c, r + 1, r, r // 2, groups=c, bias=False)
         return nn.Sequential(deep, nn.BatchNorm2d(c), nn.Conv2d(c, n, 1), nn.BatchNorm2d(n))
@@ -153,7 +156,8 @@ class Stage(nn.Module):
         each = list(zip(inner, c.widths, c.windows, c.ratios, blocks, strict=False))
         self.patch_embed = nn.ModuleList(Embed(old, width) for old, width, *_ in each)
         self.branches = nn.ModuleList(
-            nn.ModuleList(Block(width, c.dim_head, window, ratio) for _ in range(n)) for _, width, window, ratio, n in each
+            nn.ModuleList(Block(width, c.dim_head, window, ratio) for _ in range(n))
+            for _, width, window, ratio, n in each
         )
         self.norm = nn.ModuleList(nn.LayerNorm(width) for _, width, *_ in each)
 
@@ -199,7 +203,8 @@ class Classifier(nn.Module):
         grown = [4 * w for w in widths]
         self.incre_modules = nn.ModuleList(nn.Sequential(Bottleneck(c, w)) for c, w in zip(inner, widths, strict=True))
         self.downsamp_modules = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(a, b, 3, 2, 1), nn.BatchNorm2d(b), nn.ReLU()) for a, b in zip(grown, grown[1:], strict=False)
+            nn.Sequential(nn.Conv2d(a, b, 3, 2, 1), nn.BatchNorm2d(b), nn.ReLU())
+            for a, b in pairwise(grown)
         )
         self.final_layer = nn.Sequential(nn.Conv2d(grown[-1], features, 1), nn.BatchNorm2d(features), nn.ReLU())
         self.classifier = nn.Linear(features, classes)

@@ -323,3 +323,71 @@ def test_page_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     for code in PAGE.split("```python\n")[1:]:
         exec(code.partition("```")[0], names)
     assert set(names["costs"].one(names["space"].decisions.largest())) >= {"operations", "macs"}
+
+
+# figures of the released code -------------------------------------------------------------------------------------
+
+FACTS = Path(__file__).with_name("facts")
+SWITCHES = {
+    "kv": "block.shared_kv",
+    "pe": "enter.embed.efficient_embed",
+    "mix": "block.mix_cfn",
+    "pconv": "block.parallel_conv",
+    "nonlin": "block.nonlinearity",
+    "dense": "enter.exchange.dense",
+    "des": "block.des",
+}
+"""The rows of HRViT, Table 5, and the decision that each takes away."""
+
+
+def fact(name: str) -> Any:
+    return json.loads((FACTS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def without(row: str) -> set[str]:
+    """What a row of Table 5 goes without; the first `all` keeps the dense fusion."""
+    if row in ("-all", "-all+sparse"):
+        return set(SWITCHES) - (set() if "sparse" in row else {"dense"})
+    return {row.removeprefix("-")} - {"base"}
+
+
+def test_hrvit_table_5() -> None:
+    compiled = compile_file(ROOT / "examples" / "hrvit" / "table5.arch")
+    rows = fact("hrvit/table5_ablation")
+    labels = [{path: "false" if key in without(row) else "true" for key, path in SWITCHES.items()} for row in rows]
+    genes = np.array([compiled.decisions.read(one) for one in labels], dtype=np.int16)
+    found = compiled.counted("hrvit-paper")(genes, peak=False)
+    assert found["operations"].tolist() == [row["paper_conv"] for row in rows.values()]
+    assert found["macs"].tolist() == [row["macs"] for row in rows.values()]
+
+
+PROFILED = fact("hrnas/profiler")["rows"]
+
+
+@pytest.mark.parametrize("row", PROFILED, ids=lambda r: "-".join(map(str, (r["file"], *r["settings"].values()))))
+def test_hrnas_profiler(row: dict[str, Any]) -> None:
+    compiled = compile_file(ROOT / "examples" / "hrnas" / f"{row['file']}.arch", settings=row["settings"])
+    most = [len(d) - 1 for d in compiled.graph.decisions]
+    costs = Costs(compiled.graph, CONVENTIONS["hrnas-profiler"])(np.array([most], dtype=np.int16), peak=False)
+    assert (costs["macs"][0], costs["operations"][0]) == (row["macs"], row["profiler"])
+
+
+NORMS = of_rules(Rule("elements", 2, ("bn",)))
+GRID = fact("hyctas/params_flops_grid")
+
+
+@pytest.mark.parametrize("row", GRID[::7], ids=lambda r: "-".join(str(r[k]) for k in list(r)[:4]))
+def test_hyctas_tables(row: dict[str, Any]) -> None:
+    """Table 2 counts convolutions, biases and normalised numbers, Table 3 both kinds of products, Table 7 convolutions."""
+    settings = {
+        "filters": row["Fch"],
+        "ratio": Fraction(row["stem_head_width"]),
+        "head_type": row["model_type"],
+        "training": 1,
+    }
+    compiled = compile_file(ROOT / "examples" / "hyctas" / f"{row['arch'].lower()}.arch", settings=settings)
+    two, three, seven = (compiled.counted(f"hyctas-table{k}").one(())["operations"] for k in (2, 3, 7))
+    norms, biases = (Costs(compiled.graph, c).one(())["operations"] for c in (NORMS, of_rules(Rule("biases", 1))))
+    assert norms == row["bn_elems_x2"]
+    assert (seven, three) == (row["conv_macs"], row["conv_macs"] + row["bmm_macs"])
+    assert two == seven + norms + biases

@@ -160,6 +160,17 @@ def test_again(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "15/15 evaluated" in said
 
 
+def test_convention(lab: Lab) -> None:
+    """The finished study, counted another way: operations beside the costs, in the report, and in its command."""
+    status, data, _ = lab.search(lab.study, "--convention", "flops")
+    report = Path(data["report"]).read_text()
+    assert (status, data["convention"]) == (0, "flops")
+    assert [n["operations"] for n in data["front"]] == [2 * n["macs"] for n in lab.data["front"]]
+    assert "<th>flops</th>" in report and "--convention flops" in report
+    assert all(f"{n['operations']:,}" in report for n in data["front"])
+    assert lab.search(lab.study)[1] == lab.data
+
+
 def test_other_seed_is_refused(lab: Lab) -> None:
     status, data, said = lab.search(lab.study, "--seed", 1)
     assert status == 2

@@ -13,7 +13,7 @@ from hrdsl.compiler.sym import at
 from hrdsl.dsl.diagnostic import Source
 from hrdsl.dsl.format import format_text
 
-from .spaces import EXAMPLES, SPACES, Reference, compile_example, compile_space
+from .spaces import EXAMPLES, SPACES, Reference, compile_example, compile_space, compile_text
 
 every = pytest.mark.parametrize(
     "case", [*SPACES, *EXAMPLES], ids=lambda c: c if isinstance(c, str) else f"examples/{c.stem}"
@@ -72,3 +72,31 @@ def test_comments_stay() -> None:
     text = found_text(compiled("dead"), compiled("dead").decisions.largest(), ("one", "two"))
     assert "# one\n# two\n" in text
     assert "## Decisions under a closed gate" in text
+
+
+def test_documentation_goes_with_what_it_documents() -> None:
+    text = """hrdsl 1
+
+space s {
+  input = [3, 8, 8]
+  branch a at 1/1 { width in {8, 16} }
+  stage t on a {
+    cell = conv(k)
+    times = 2
+    ## Kernels.
+    k in {1, 3} per cell
+  }
+  head = concat -> conv(1, 4)
+  ## Even widths
+  ## are as likely.
+  prior a.width {8: 1, 16: 1}
+}
+
+## A search,
+## on two lines.
+search front for s { maximize miou }
+"""
+    made = compile_text(text)
+    found = found_text(made, (0, 0, 1))
+    assert "##" not in found
+    assert compile_found(found, made).graph.decisions == ()

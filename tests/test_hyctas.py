@@ -2,19 +2,26 @@
 
 import json
 import random
+import re
 from fractions import Fraction
 from functools import cache
 from itertools import permutations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from hrdsl.compiler.api import Compiled, compile_file
+from hrdsl.compiler.api import Compiled, compile_file, compile_module
+from hrdsl.compiler.module import extract
+from hrdsl.dsl.diagnostic import Source
+from hrdsl.dsl.modules import load_source
+from hrdsl.runtime.weights import importing, maps
 
 from . import hyctas, published_hyctas, vectors
+from .test_routes import ways
 from .vectors import Case
 
 torch.set_num_threads(1)
@@ -43,7 +50,7 @@ def test_the_grid_of_counts(name: str) -> None:
     for row in rows:
         ratio = Fraction(row["stem_head_width"])
         made = [
-            network.__wrapped__(name.lower(), filters=row["Fch"], ratio=ratio, head=row["model_type"], training=k)
+            network.__wrapped__(name.lower(), filters=row["Fch"], ratio=ratio, head_type=row["model_type"], training=k)
             for k in range(3)
         ]
         assert [m.costs.one(())["parameters"] for m in made] == [
@@ -54,6 +61,97 @@ def test_the_grid_of_counts(name: str) -> None:
         convolutions = made[1].counted("hyctas-table7").one(())["operations"]
         assert convolutions == row["conv_macs"]
         assert made[1].costs.one(())["macs"] - convolutions == row["bmm_macs"]
+
+
+@pytest.mark.parametrize("name", ["S_F12_w8of12_mt0", "M_F12_w8of12_mt1", "L_F16_w12of12_mt1"])
+def test_every_shape_of_the_released_state(name: str) -> None:
+    """All tensors with auxiliary heads have the shapes that the map says, and none is left over."""
+    released = facts(f"shapes/HyCTAS-{name}_aux")
+    made = network(name[0].lower(), training=2)
+    shapes = {**released["param_shapes"], **released["buffer_shapes"]}
+    state = {n: torch.zeros(()).expand(shape) for n, shape in shapes.items() if not n.endswith("num_batches_tracked")}
+    chart, section = maps.load("hyctas" if name[0] == "L" else "hyctas:low")
+    found = importing.fit(extract(made.graph, None, ()), state, chart, section)
+    assert not found.faults, found.faults[:5]
+    assert {n for n in found.ignored if n not in released["shared_aliases"] and n in released["param_shapes"]} == set()
+    assert made.costs.one(())["parameters"] == released["total_params"]
+
+
+@pytest.mark.parametrize("name", ["S", "M", "L"])
+def test_routes_share_the_cells_that_the_released_code_shares(name: str) -> None:
+    released = facts(f"arch/HyCTAS-{name}")
+    nodes = network(name.lower()).graph.nodes
+    cells = {m[0] for n in nodes if n.weights and (m := re.match(r"paths\.\w+\[\d+\]", n.name))}
+    assert len(cells) == released["unique_cells"]
+
+
+@pytest.mark.parametrize(("name", "drawn"), [("one", "one_branch"), ("two", "two_branch"), ("three", "three_branch")])
+def test_the_networks_of_figure_4(name: str, drawn: str) -> None:
+    """Operators and strides of each layer of each route, as drawn."""
+    made = compile_file(EXAMPLES / "figure4.arch", name)
+    cells: dict[tuple[str, int], tuple[int, str]] = {}
+    for n in made.graph.nodes:
+        if n.weights and (m := re.match(r"paths\.(\w+)\[(\d+)\]\.(\w+)(?:\.down)?\.(\w+)", n.name)):
+            cells.setdefault((m[1], int(m[2])), (8 << hyctas.ROUTES.index(m[3]), m[4]))
+    names = {"light(conv_downup|conv_2x_downup)": "light", "conv": "conv_bn_relu", "sa": "mesa"}
+    for branch in facts("arch/fig4_networks")[drawn]:
+        route = hyctas.ROUTES[(8, 16, 32).index(branch[-1]["stride"])]
+        for layer, cell in enumerate(branch, start=1):
+            known = [cells[r, layer] for r in hyctas.ROUTES if (r, layer) in cells]
+            want = (cell["stride"], names[cell["op"]])
+            assert cells.get((route, layer), want) == want
+            assert want in known
+        assert (route, len(branch) + 1) not in cells
+
+
+# operators of Table 2 ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("cell", "row"),
+    [
+        ("conv(3, width = 256)", "Convolution"),
+        ("hyctas.light(width = 256)", "Light-weight conv"),
+        ("hyctas.mesa(width = 256, stride = 2)", "MESA"),
+    ],
+)
+def test_table_2(cell: str, row: str) -> None:
+    made = one(f"hyctas:{row}", cell, 256, 32, 64)
+    printed = facts("table2")[row]
+    operations = made.counted("hyctas-table2").one(())["operations"]
+    assert round(operations / 1e9, 1) == printed["giga"]
+    assert round(made.costs.one(())["parameters"] / 1e6, 2) == printed["million"]
+
+
+# the space ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("layers", [4, 16, 17, 20])
+def test_the_size_of_the_space(layers: int) -> None:
+    """Five operators, of which one cannot halve, and five widths in all layers but the last."""
+    found = network("space", layers=layers).decisions.count()
+    assert found.exact
+    assert found.value == ways(layers, [5 ** (layers - t) * 4**t * 5 ** (layers - 1) for t in range(3)])
+
+
+@pytest.mark.parametrize("layers", [4, 8])
+def test_the_size_of_the_space_where_skips_are_removed(layers: int) -> None:
+    """A removed layer has no width; where a route halves no layer is removed."""
+    with_width, last = 1 + 4 * 5, 5
+    alone = [(4 * 5) ** t * with_width ** (layers - 1 - t) * last for t in range(3)]
+    found = network("space", layers=layers, compact=True).decisions.count()
+    assert found.exact
+    assert found.value == ways(layers, alone)
+
+
+def test_the_prior_over_the_number_of_routes() -> None:
+    space = network("space", layers=6)
+    rows = space.decisions.sample(np.random.default_rng(0), 2000)
+    index = [d.index for d in space.graph.decisions if d.path.endswith(".open")]
+    names = [d.values for d in space.graph.decisions if d.path.endswith(".open")]
+    opened = [sum(values[row[i]] for i, values in zip(index, names, strict=True)) for row in rows]
+    for count, share in ((1, 0.2), (2, 0.3), (3, 0.5)):
+        assert abs(opened.count(count) / 2000 - share) < 0.04
 
 
 # numbers -----------------------------------------------------------------------------------------------------------
@@ -87,6 +185,11 @@ SECTIONS = {o: "_".join(hyctas.ROUTES[t] for t in o) for o in ORDERS} | {(0, 1, 
 """The section of the map for each order of terminal strides."""
 MODULES = [n for n in vectors.cases("hyctas") if n.startswith("mod_")]
 NETWORKS = [n for n in vectors.cases("hyctas") if n.startswith("net_")]
+
+
+def one(title: str, cell: str, channels: int, height: int, columns: int) -> Compiled:
+    text = ONE.format(channels=channels, height=height, columns=columns, cell=cell)
+    return compile_module(load_source(Source(title, f"hrdsl 1\n{text}")))
 
 
 def check_module(case: Case, folder: Path) -> None:

@@ -68,6 +68,11 @@ def conv_bn(c: int, n: int, k: int, points: int) -> Tally:
     return total(conv(c, n, k, points), norm(n))
 
 
+def raised(c: int, n: int, points: int) -> Tally:
+    """A 1x1 convolution with a bias, then normalisation."""
+    return total(conv(c, n, 1, points, bias=True), norm(n))
+
+
 # one flow: a map [16, 32, 32] --------------------------------------------------------------------------------------
 
 C, S = 16, 32
@@ -91,7 +96,9 @@ def relative(count: int, queries: int, keys: int, c: int, values: int, tables: i
 
 def around(c: int, n: int, p: int) -> Tally:
     """A bottleneck at a stride of 2 around a 3x3 convolution at a quarter of the width."""
-    return total(conv_bn(c, n // 4, 1, 4 * p), conv_bn(n // 4, n // 4, 3, p), conv_bn(n // 4, n, 1, p), conv_bn(c, n, 1, p))
+    return total(
+        conv_bn(c, n // 4, 1, 4 * p), conv_bn(n // 4, n // 4, 3, p), conv_bn(n // 4, n, 1, p), conv_bn(c, n, 1, p)
+    )
 
 
 def again(n: int, p: int) -> Tally:
@@ -111,6 +118,11 @@ TRIO = total(
     times(2, conv_bn(16, 32, 1, P)),
 )
 """The largest block: axial attention at half the width, all of it queries, keys and values of one head."""
+CROSS = total(times(3, linear(C, C, P)), depthwise(C, 3, P, bias=True), norm(C), times(2 * 5, attend(7 * S, 7 * S, 8)))
+FACTORS = times(2, linear(4, 4, 4 * P))
+MIXED = total(
+    times(2, linear(C, 16, P)), depthwise(16, 3, P, bias=True), depthwise(16, 5, P, bias=True), linear(32, C, P)
+)
 SEPARABLE = total(depthwise(C, 5, P), norm(C), conv_bn(C, C, 1, P))
 DENSE = total(norm(C), conv_bn(C, 32, 1, P), conv(32, 8, 3, P))
 
@@ -189,6 +201,27 @@ ONE: dict[str, tuple[tuple[int, ...], Tally]] = {
     "stems.quarter(24)": ((24, 8, 8), total(conv_bn(C, 24, 3, Q), conv_bn(24, 24, 3, H))),
     "stems.pooled(24)": ((24, 8, 8), conv_bn(C, 24, 7, Q)),
     "stems.patches(24)": ((24, 8, 8), total(conv(C, 24, 7, H, bias=True), norm(24))),
+    "hrvit.stem(24)": (
+        (24, 8, 8),
+        total(conv(C, 12, 3, Q, bias=True), norm(12), conv(12, 24, 3, H, bias=True), norm(24)),
+    ),
+    "hrvit.embed(24)": (
+        (24, 32, 32),
+        total(conv(C, 24, 1, P, bias=True), depthwise(24, 3, P, bias=True), norm(24)),
+    ),
+    "hrvit.embed(24, efficient_embed = false)": ((24, 32, 32), total(conv(C, 24, 3, P, bias=True), norm(24))),
+    "hrvit.block(7, 4, 2)": (MAP, total(times(2, norm(C)), CROSS, FACTORS, MIXED)),
+    "hrvit.block(8, 4, 2, shared_kv = false, parallel_conv = false, nonlinearity = false, des = false, mix_cfn = false)": (
+        MAP,
+        total(
+            times(2, norm(C)),
+            times(4, linear(C, C, P)),
+            times(2 * 4, attend(8 * S, 8 * S, 8)),
+            linear(C, 32, P),
+            linear(32, C, P),
+        ),
+    ),
+    "to_tokens -> hrvit.diverse_shortcut": ((P, C), FACTORS),
     "trionet.convolution(2, 5)": ((C, 16, 16), conv(C, C, 5, Q)),
     "trionet.local_attention(2, 5, 1/2, 1/2, 2)": (
         (8, 16, 16),
@@ -228,24 +261,70 @@ DOWN = {
     (0, 2): total(conv_bn(8, 8, 3, Q), conv_bn(8, 24, 3, H)),
     (1, 2): conv_bn(16, 24, 3, H),
 }
+RAISED = {
+    (1, 0): raised(16, 8, Q),
+    (2, 0): raised(24, 8, H),
+    (2, 1): raised(24, 16, H),
+}
+LOWERED = {
+    (0, 1): total(depthwise(8, 3, Q), norm(8), raised(8, 16, Q)),
+    (0, 2): total(depthwise(8, 5, H), norm(8), raised(8, 24, H)),
+    (1, 2): total(depthwise(16, 3, H), norm(16), raised(16, 24, H)),
+}
 GROWN = total(conv_bn(8, 16, 3, Q), conv_bn(16, 24, 3, H))
 """What the stage pays to begin its two coarser branches."""
+NARROWED = total(conv(8, 8, 1, P, bias=True), conv(16, 8, 1, Q, bias=True), conv(24, 8, 1, H, bias=True))
 LISTS: dict[str, tuple[tuple[int, ...], Tally]] = {
     "heads.finest": ((8, 32, 32), Tally(0, 0)),
     "heads.coarsest": ((24, 8, 8), GROWN),
     "fusion.concat_up": ((48, 32, 32), GROWN),
     "fusion.sum_up": ((8, 32, 32), total(GROWN, conv_bn(16, 8, 1, P // 4), conv_bn(24, 8, 1, H))),
     "heads.segmentation(5)": ((5, 32, 32), total(GROWN, conv_bn(48, 48, 1, P), conv(48, 5, 1, P, bias=True))),
+    "hrvit.segment(5, 8)": (
+        (5, 32, 32),
+        total(GROWN, NARROWED, conv_bn(24, 8, 1, P), conv(8, 5, 1, P, bias=True)),
+    ),
     "heads.keypoints(5)": ((5, 32, 32), conv(8, 5, 1, P, bias=True)),
     "heads.classification(5)": ((5,), total(GROWN, linear(48, 5))),
+}
+JOINED = total(*(total(conv(8 * k, 8 * k + 8, 3, Q >> 2 * k - 2, bias=True), norm(8 * k + 8)) for k in (1, 2, 3)))
+FOURS: dict[str, tuple[tuple[int, ...], Tally]] = {
+    "hrvit.classify(5, [8, 16, 24, 32], 12)": (
+        (5,),
+        total(
+            GROWN,
+            conv_bn(24, 32, 3, H // 4),
+            again(8, P),
+            again(16, Q),
+            again(24, H),
+            again(32, H // 4),
+            JOINED,
+            raised(32, 12, H // 4),
+            linear(12, 5),
+        ),
+    ),
 }
 FUSES: dict[str, Tally] = {
     "fusion.exchange": total(*UP.values(), *DOWN.values()),
     "fusion.gated_exchange": total(*UP.values(), *DOWN.values()),
     "fusion.neighbours": total(UP[1, 0], UP[2, 1], DOWN[0, 1], DOWN[1, 2]),
     "fusion.neighbours(reach = 2)": total(*UP.values(), *DOWN.values()),
+    "hrvit.exchange": total(*RAISED.values(), *LOWERED.values()),
+    "hrvit.exchange(dense = false)": total(RAISED[1, 0], RAISED[2, 1], LOWERED[0, 1], LOWERED[1, 2]),
+    "hrvit.finish": total(norm(8), norm(16), norm(24)),
 }
-PARTS = {"fusion.lift", "fusion.down", "fusion.halve", "fusion.grow", "fusion.gate", "fusion.raise"}
+PARTS = {
+    "fusion.lift",
+    "fusion.down",
+    "fusion.halve",
+    "fusion.grow",
+    "fusion.gate",
+    "fusion.raise",
+    *(
+        f"hrvit.{cell}"
+        for cell in ("lift", "lower", "raise", "cross_attention", "stripes", "mix_feed_forward", "convolve", "join")
+    ),
+}
 """Cells that only the cells above use."""
 
 
@@ -266,6 +345,12 @@ space s {{
   head = {head}
 }}
 """
+
+
+def four(head: str) -> str:
+    """A fourth branch, [32, 4, 4]."""
+    text = many(head).replace("  stage one", "  branch d at 1/8 { width = 32 }\n  stage one")
+    return text.replace("  head", "  stage four on a, b, c, d {}\n  head")
 
 
 @cache
@@ -296,6 +381,11 @@ def test_one_flow(cell: str) -> None:
 @pytest.mark.parametrize("cell", LISTS)
 def test_many_flows(cell: str) -> None:
     check(many(cell), *LISTS[cell])
+
+
+@pytest.mark.parametrize("cell", FOURS)
+def test_four_flows(cell: str) -> None:
+    check(four(cell), *FOURS[cell])
 
 
 @pytest.mark.parametrize("cell", FUSES)
@@ -346,7 +436,7 @@ PLAIN = {"width", "stride", "classes", "joints"}
 
 
 def test_every_cell_is_tested() -> None:
-    text = " ".join((*ONE, *LISTS, *FUSES)).replace("(", " ").split()
+    text = " ".join((*ONE, *LISTS, *FOURS, *FUSES)).replace("(", " ").split()
     assert {name for name, _ in cells() if name not in text} == PARTS
 
 

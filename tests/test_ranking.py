@@ -150,7 +150,7 @@ def weighted(*priors: tuple[str | None, dict[int, Fraction]]) -> Decisions:
         Prior(opens if path is None else variable(by_path[path]), tuple(weights.items()), space.space)
         for path, weights in priors
     )
-    return Decisions(replace(space.graph, priors=made), space.costs)
+    return Decisions(replace(space.graph, priors=made), lambda: space.costs)
 
 
 def opened(decisions: Decisions, genes: tuple[int, ...]) -> int:

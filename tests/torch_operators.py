@@ -47,7 +47,7 @@ def channels(tensor: Tensor) -> int:
 
 
 SIGNATURES: dict[str, str] = {
-    "conv": "kernel width stride=1 groups=1 dilation=1 bias=False padding='same'",
+    "conv": "kernel width stride=1 groups=1 dilation=1 bias=False padding='same' heads=1",
     "up_conv": "kernel width stride=2 bias=False",
     "depthwise": "kernel=3 stride=1 dilation=1 bias=False padding='same'",
     "linear": "width bias=True",
@@ -58,6 +58,8 @@ SIGNATURES: dict[str, str] = {
     "split": "parts index",
     "resize": "mode='bilinear'",
     "rescale": "ratio mode='bilinear'",
+    "resize_to": "height columns mode='bilinear'",
+    "coordinates": "kind='standard'",
     "max_pool": "kernel=3 stride=2 padding='same'",
     "average_pool": "stride=2",
     "attention": "heads=1 divisor=0",
@@ -66,7 +68,7 @@ SIGNATURES: dict[str, str] = {
 PLAIN = ("relu", "relu6", "gelu", "silu", "hardswish", "hardsigmoid", "sigmoid", "tanh", "softmax", "identity")
 LISTS = ("sum", "concat")
 INPUTS = {"multiply": 2, "resize": 2, "to_map": 2, "attention": 3}
-NAMES = (*SIGNATURES, *PLAIN, *LISTS, *INPUTS, "to_tokens", "global_pool")
+NAMES = (*SIGNATURES, *PLAIN, *LISTS, *INPUTS, "to_tokens", "transpose", "global_pool")
 REQUIRED = object()
 
 
@@ -112,9 +114,18 @@ def convolve(x: Flow, k: int, n: int, stride: int, groups: int, dilation: int, b
     return out, x.stride * stride, w.numel() + bias * n, w.numel() * points
 
 
-def conv(x: Flow, kernel: Any, width: Any, stride: Any, groups: Any, dilation: Any, bias: bool, padding: str) -> Result:
+def conv(x: Flow, heads: Any, width: Any, groups: Any, **rest: Any) -> Result:
+    n = whole(width)
+    if n % whole(heads):
+        raise Wrong("no equal shares")
+    return convolution(x, n, whole(groups), **rest)
+
+
+def convolution(
+    x: Flow, n: int, groups: int, kernel: Any, stride: Any, dilation: Any, bias: bool, padding: str
+) -> Result:
     k, pad = window(kernel, padding, whole(dilation))
-    return convolve(x, k, whole(width), whole(stride), whole(groups), whole(dilation), bias, pad)
+    return convolve(x, k, n, whole(stride), groups, whole(dilation), bias, pad)
 
 
 def depthwise(x: Flow, kernel: Any, stride: Any, dilation: Any, bias: bool, padding: str) -> Result:
@@ -177,6 +188,12 @@ def to_tokens(x: Flow) -> Result:
     return maps(x).flatten(2).transpose(1, 2), x.stride, 0, 0
 
 
+def transpose(x: Flow) -> Result:
+    if x.tensor.dim() != 3:
+        raise Wrong("no tokens")
+    return x.tensor.transpose(1, 2), x.stride, 0, 0
+
+
 def to_map(x: Flow, like: Flow) -> Result:
     if x.tensor.dim() != 3:
         raise Wrong("no tokens")
@@ -192,6 +209,15 @@ def rescale(x: Flow, ratio: Any, mode: str) -> Result:
         raise Wrong("no ratio")
     sides = [int(side * ratio) for side in maps(x).shape[2:]]
     return F.interpolate(maps(x), sides, mode=mode), x.stride / Fraction(ratio), 0, 0
+
+
+def resize_to(x: Flow, height: Any, columns: Any, mode: str) -> Result:
+    size = whole(height), whole(columns)
+    return F.interpolate(maps(x), size, mode=mode), x.stride * x.extent[0] / size[0], 0, 0
+
+
+def coordinates(x: Flow, kind: str) -> Result:
+    return maps(x)[:, :1].expand(-1, 2, -1, -1), x.stride, 0, 0
 
 
 def max_pool(x: Flow, kernel: Any, stride: Any, padding: str) -> Result:
@@ -240,8 +266,11 @@ FUNCTIONS: dict[str, Callable[..., Result]] = {
     "multiply": multiply,
     "to_tokens": to_tokens,
     "to_map": to_map,
+    "transpose": transpose,
     "resize": resize,
     "rescale": rescale,
+    "resize_to": resize_to,
+    "coordinates": coordinates,
     "max_pool": max_pool,
     "average_pool": average_pool,
     "global_pool": global_pool,

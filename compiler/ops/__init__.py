@@ -12,15 +12,16 @@ from ..functions import FUNCTIONS
 from ..operator import KINDS, Operator, signature
 from .attention import Attention, MaskedAttention
 from .convolution import Conv, Depthwise, UpConv
+from .coordinates import Coordinates
 from .elementwise import Activation, Add, Dropout, Identity, Multiply, Scale
 from .folding import FoldChannels, UnfoldChannels
-from .layout import Concat, Split, ToMap, ToTokens
+from .layout import Concat, Split, ToMap, ToTokens, Transpose
 from .learned import Learned
 from .linear import Linear
 from .normalise import BatchNorm, LayerNorm
 from .pool import AveragePool, GlobalPool, MaxPool
 from .relative import RelativeAttention
-from .resize import Rescale, Resize
+from .resize import Rescale, Resize, ResizeTo
 from .windows import FromWindows, Ones, Windows
 
 if TYPE_CHECKING:
@@ -43,8 +44,10 @@ BUILTIN: tuple[type[Operator], ...] = (
     Split,
     ToTokens,
     ToMap,
+    Transpose,
     Resize,
     Rescale,
+    ResizeTo,
     MaxPool,
     AveragePool,
     GlobalPool,
@@ -54,6 +57,7 @@ BUILTIN: tuple[type[Operator], ...] = (
     Windows,
     FromWindows,
     Ones,
+    Coordinates,
     FoldChannels,
     UnfoldChannels,
     Learned,

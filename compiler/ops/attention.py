@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from ...dsl import errors
 from ...dsl.diagnostic import ArchError
-from ..operator import Ask, Call, In, Operator, Out, Site, Step
+from ..operator import Ask, Call, Family, In, Operator, Out, Site, Step
 from ..shape import Shape, text
 from ..sym import Value, apply
 from .common import divides, positive, same_copies, same_extent, same_width, want
@@ -24,6 +24,7 @@ class Attention(Operator):
     name: ClassVar[str] = "attention"
     summary: ClassVar[str] = "multi-head attention of q, k, v"
     inputs: ClassVar[int | None] = 3
+    family: ClassVar[Family] = "attention"
 
     heads: Value = field(default=1)
     divisor: Value = field(default=0)

@@ -34,7 +34,7 @@ class FoldChannels(Operator):
         divides(site, self.name, "width", x[0].width, "rows", self.rows)
         columns = prefix(apply("//", x[0].width, self.rows))
         copies = apply("*", x[0].copies, x[0].points)
-        return replace(x[0], form="tokens", channels=columns, extent=(self.rows,), copies=copies)
+        return replace(x[0], form="tokens", channels=columns, extent=(self.rows,), copies=copies, rows=None)
 
     def lower(self, ask: Ask, x: tuple[Shape, ...], y: Shape) -> tuple[Step, ...]:
         shares = (ask(self.rows), -1)

@@ -78,3 +78,22 @@ class ToMap(Operator):
     def lower(self, ask: Ask, x: tuple[Shape, ...], y: Shape) -> tuple[Step, ...]:
         size = Call("hrdsl.size", (In(1),))
         return size, Call("torch.transpose", (In(0), 1, 2)), Call("torch.unflatten", (Out(1), 2, Out(0)))
+
+
+@dataclass(frozen=True, slots=True)
+class Transpose(Operator):
+    """Tokens as channels and channels as tokens. [N, C] -> [C, N]. Each axis keeps its index set.
+
+    `linear` and `ln` behind it treat each channel as a token: the transformer of HR-NAS (Ding et al. 2021, arXiv 2106.06560,
+    Section 3.2), or MLP-Mixer (Tolstikhin et al. 2021, arXiv 2105.01601, Eq. 1).
+    """
+
+    name: ClassVar[str] = "transpose"
+    summary: ClassVar[str] = "tokens as channels and channels as tokens"
+
+    def shape(self, site: Site, *x: Shape) -> Shape:
+        want(site, self.name, x[0], "tokens")
+        return replace(x[0], channels=x[0].tokens, rows=x[0].channels, extent=(x[0].width,))
+
+    def lower(self, ask: Ask, x: tuple[Shape, ...], y: Shape) -> tuple[Step, ...]:
+        return (Call("torch.transpose", (In(0), 1, 2)),)

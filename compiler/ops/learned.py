@@ -28,7 +28,7 @@ class Learned(Operator):
     def shape(self, site: Site, *x: Shape) -> Shape:
         positive(site, "learned", "count", self.count)
         positive(site, "learned", "width", self.width)
-        return replace(x[0], form="tokens", channels=prefix(self.width), extent=(self.count,))
+        return replace(x[0], form="tokens", channels=prefix(self.width), extent=(self.count,), rows=None)
 
     def weights(self, x: tuple[Shape, ...], y: Shape) -> tuple[Weight, ...]:
         return (Weight("weight", (prefix(self.count), y.channels), "normal", value=real(self.deviation)),)

@@ -64,7 +64,7 @@ class GlobalPool(Operator):
 
     def shape(self, site: Site, *x: Shape) -> Shape:
         want(site, self.name, x[0], "map", "tokens")
-        return replace(x[0], form="vector", extent=())
+        return replace(x[0], form="vector", extent=(), rows=None)
 
     def lower(self, ask: Ask, x: tuple[Shape, ...], y: Shape) -> tuple[Step, ...]:
         return (Call("torch.mean", (In(0), (2, 3) if x[0].form == "map" else (1,))),)

@@ -107,9 +107,7 @@ class RelativeAttention(Attention):
 
 def _offsets(x: tuple[Shape, ...]) -> tuple[Value, ...]:
     """How many offsets there are between queries and keys along each axis."""
-    return tuple(
-        apply("-", apply("+", one, other), 1) for one, other in zip(x[0].extent, x[1].extent, strict=True)
-    )
+    return tuple(apply("-", apply("+", one, other), 1) for one, other in zip(x[0].extent, x[1].extent, strict=True))
 
 
 def _both(x: tuple[Shape, ...]) -> Value:

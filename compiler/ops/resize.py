@@ -10,7 +10,7 @@ from ...dsl.diagnostic import ArchError
 from ..operator import Ask, Call, In, Operator, Out, Site, Step
 from ..shape import Shape, text
 from ..sym import Value, apply
-from .common import same_copies, want
+from .common import positive, same_copies, want
 
 MODES = ("nearest", "bilinear")
 
@@ -82,6 +82,33 @@ class Rescale(Operator):
     def lower(self, ask: Ask, x: tuple[Shape, ...], y: Shape) -> tuple[Step, ...]:
         factor = (("scale_factor", not_below(ask(self.ratio))), *how(ask(self.mode)), ("recompute_scale_factor", True))
         return (Call("torch.nn.functional.interpolate", (In(0),), factor),)
+
+
+@dataclass(frozen=True, slots=True)
+class ResizeTo(Operator):
+    """A map at a fixed size. [C, H, W] -> [C, height, columns]. `mode` as in `resize`.
+
+    The stride follows the height. As in front of the transformer of HR-NAS (Ding et al. 2021, arXiv 2106.06560, Section 3.2).
+    """
+
+    name: ClassVar[str] = "resize_to"
+    summary: ClassVar[str] = "a map at a fixed size"
+
+    height: Value
+    columns: Value
+    mode: Value = field(default="bilinear", metadata={"kind": "text"})
+
+    def shape(self, site: Site, *x: Shape) -> Shape:
+        want(site, self.name, x[0], "map")
+        positive(site, self.name, "height", self.height)
+        positive(site, self.name, "columns", self.columns)
+        known_mode(site, self.mode)
+        stride = apply("/", apply("*", x[0].stride, x[0].extent[0]), self.height)
+        return replace(x[0], extent=(self.height, self.columns), stride=stride)
+
+    def lower(self, ask: Ask, x: tuple[Shape, ...], y: Shape) -> tuple[Step, ...]:
+        size = ask(self.height), ask(self.columns)
+        return (Call("torch.nn.functional.interpolate", (In(0), size), how(ask(self.mode))),)
 
 
 def known_mode(site: Site, mode: Value) -> None:

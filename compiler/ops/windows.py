@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from ...dsl import errors
 from ...dsl.diagnostic import ArchError
 from ..axis import fixed
-from ..operator import Ask, Call, In, Operator, Out, Site, Step
+from ..operator import Ask, Call, Family, In, Operator, Out, Site, Step
 from ..shape import Shape, text
 from ..sym import Value, apply
 from .common import positive, want
@@ -25,6 +25,7 @@ class Windows(Operator):
 
     name: ClassVar[str] = "windows"
     summary: ClassVar[str] = "a map cut into windows"
+    family: ClassVar[Family] = "windows"
 
     height: Value
     columns: Value

@@ -147,11 +147,15 @@ def tables() -> list[Table]:
     """Every table of published.toml with our figures."""
     found = []
     for table in tomllib.loads((HERE / "published.toml").read_text(encoding="utf-8"))["table"]:
-        rows = tuple(
-            Row(r["name"], r.get("why", ""), figures(r, r.get("convention", table["convention"]))) for r in table["row"]
-        )
-        found.append(Table(table["title"], table["convention"], table.get("notes", ""), rows))
+        rows = (shared(table) | r | {"arch": table.get("arch", {}) | r.get("arch", {})} for r in table["row"])
+        made = tuple(Row(r["name"], r.get("why", ""), figures(r, r["convention"])) for r in rows)
+        found.append(Table(table["title"], table["convention"], table.get("notes", ""), made))
     return found
+
+
+def shared(table: Mapping[str, Any]) -> dict[str, Any]:
+    """What a table says for all of its rows."""
+    return {k: table[k] for k in ("convention", "file", "why") if k in table}
 
 
 # the page ----------------------------------------------------------------------------------------------------------
@@ -173,8 +177,12 @@ def lines(table: Table) -> Iterator[str]:
     for row in table.rows:
         yield f"| {row.name} | {' | '.join(cell for c in columns for cell in cells(row.figures.get(c)))} |"
     yield ""
-    reasons = [f"- {row.name}: {row.why}." for row in table.rows if row.why]
-    yield from (*reasons, "") if reasons else ()
+    reasons: dict[str, list[str]] = {}
+    for row in table.rows:
+        if row.differs:
+            reasons.setdefault(row.why, []).append(row.name)
+    yield from (f"- {'; '.join(names)}: {why}." for why, names in reasons.items())
+    yield from [""] if reasons else []
 
 
 def cells(figure: Figure | None) -> tuple[str, str, str]:
