@@ -152,7 +152,8 @@ CONSTRUCTS: dict[str, Construct] = {
     "heads": Construct(
         "several outputs of one network",
         "`heads { ... }` stands in a space instead of `head`. Each entry is a head of its own over the flows of all "
-        "branches, and the network returns a dictionary of their results. Training takes spaces of one head.",
+        "branches, and the network returns a dictionary of their results: a tensor, or a list where the head gives several "
+        "flows. A head that is `none` is left out. Training takes spaces of one head.",
         "items",
         "space s(classes = 4) {\n  input = [3, 32, 32]\n  stem = conv(3, width = 8) -> bn -> relu\n  heads {\n"
         "    labels = conv(1, width = classes)\n    edges = conv(1, width = 1) -> sigmoid\n  }\n}",
@@ -346,7 +347,7 @@ CONSTRUCTS: dict[str, Construct] = {
         "how often sampling draws what",
         "`prior quantity {value: weight, ...}` gives each value of a decision, or of an expression over decisions, a "
         "weight; 0 leaves a value out. Sampling draws the quantities first, then uniformly among the architectures with "
-        "these values. Counts and numbers of architectures know no priors.",
+        "these values. In a cell it holds for each use. Counts and numbers of architectures know no priors.",
         "space",
         "s2.times in 1..3\nprior s2.times {1: 1/2, 2: 1/4, 3: 1/4}",
         12,

@@ -54,7 +54,11 @@ def run(args: Namespace) -> int:
     best = max(networks, key=lambda n: n.values["miou"])
     again = retrain.retrained(
         Namespace(
-            **{**common, "train": sought.train}, file=best.arch, out=args.out / "retrained", steps=None, batch=None
+            **{**common, "train": sought.train, "weights": None},
+            file=best.arch,
+            out=args.out / "retrained",
+            steps=None,
+            batch=None,
         )
     )
     exported = _export(best.arch, Path(again["weights"]), args)

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .architecture import add_architecture, chosen
-from .common import add_file, add_space, compiled, print_line, show
+from .common import UsageError, add_file, add_space, compiled, print_line, show
 
 if TYPE_CHECKING:
+    from ..compiler.api import Compiled
     from .common import Verbs
 
 
@@ -20,6 +21,7 @@ def declare(verbs: "Verbs") -> None:
     )
     parser.add_argument("--detail", action="store_true", help="every cell by itself, with its name and its choices")
     add_architecture(parser)
+    parser.add_argument("--found", metavar="NETWORK", type=Path, help="the architecture that this found network is")
     add_space(parser)
 
 
@@ -29,7 +31,19 @@ def run(args: Namespace) -> int:
 
     space = compiled(args)
     out = args.out or Path(f"{space.space.name}.svg")
-    drawn = draw(dot(outline(space.graph, chosen(args, space), args.detail)), out)
+    genes = chosen(args, space) if args.found is None else found(args.found, space)
+    drawn = draw(dot(outline(space.graph, genes, args.detail)), out)
     if drawn.hint:
         print_line(f"hrdsl: {drawn.hint}", sys.stderr)
     return show(args, {"path": str(drawn.path), "space": space.space.name}, [str(drawn.path)])
+
+
+def found(path: Path, space: "Compiled") -> tuple[int, ...]:
+    """The architecture of a space that a found network is."""
+    from ..compiler.api import compile_file
+    from ..compiler.placed import placed
+
+    genes = placed(space.graph, compile_file(path).graph)
+    if genes is None:
+        raise UsageError(f"--found: {path} is no architecture of `{space.space.name}`")
+    return genes

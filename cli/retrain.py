@@ -1,4 +1,4 @@
-"""`hrdsl retrain`: one architecture from scratch, measured on the test images."""
+"""`hrdsl retrain`: one architecture, from scratch or from given weights, measured on the test images."""
 
 from argparse import Namespace
 from pathlib import Path
@@ -27,6 +27,9 @@ def declare(verbs: "Verbs") -> None:
     )
     parser.add_argument("--seed", metavar="N", type=whole(0), help="seed of weights and batches (default: the block's)")
     parser.add_argument("--train", metavar="NAME", help="the `train` block of that name (default: the first)")
+    parser.add_argument(
+        "--weights", metavar="FILE", type=Path, help="begin with these weights (safetensors), not fresh"
+    )
     add_running(parser)
     add_space(parser)
 
@@ -55,7 +58,7 @@ def retrained(args: Namespace) -> dict[str, Any]:
     given = {k: getattr(args, k) for k in ("steps", "batch", "seed") if getattr(args, k) is not None}
     settings = {**(block.settings if block else defaults("train")), **given}
     try:
-        network = network_of(space, seed=settings["seed"])
+        network = network_of(space, args.weights, seed=settings["seed"])
     except ValueError as fault:
         raise UsageError(str(fault)) from None
     size = space.graph.input.extent[0]

@@ -79,6 +79,8 @@ def _import(args: Namespace) -> int:
     if len(args.files) != 2 or args.map is None or not (args.out or args.dry_run):
         raise UsageError("weights import: write `hrdsl weights import NETWORK.arch CHECKPOINT --map NAME -o FILE`")
     args.file, checkpoint = args.files
+    if args.out and args.out.suffix != ".safetensors":
+        raise UsageError(f"--out: a weights file ends in .safetensors, not `{args.out.name}`")
     space = compiled(args)
     network = _network(args, space)
     chart, section = load(args.map)
@@ -109,10 +111,12 @@ def _write(args: Namespace, space: "Compiled", network: "fx.GraphModule", made: 
 
     state, genes = made.state, chosen(args, space)
     if genes is not None and space.decisions.count().value != 1:
-        text = found_text(space, genes)
+        text, path = found_text(space, genes), args.out.with_suffix(".arch")
+        if path.resolve() == args.file.resolve():
+            raise UsageError(f"--out: the architecture would be written over {args.file}; choose another name")
         network.load_state_dict(state)
         state = renamed(network, extract(compile_text(text, space).graph, None, ()))
-        write(args.out.with_suffix(".arch"), text)
+        write(path, text)
     save_weights(args.out, state, {"name": args.file.stem, "map": args.map})
 
 

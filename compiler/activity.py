@@ -40,6 +40,11 @@ def activity(graph: Graph) -> tuple[Activity, ...]:
     return known
 
 
+def carry(old: Graph, new: Graph) -> None:
+    """What is known of a graph, for the same without nodes that nothing asks for."""
+    _LATEST[:] = [(new, found) for one, found in _LATEST if one is old]
+
+
 class _Activities:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
@@ -48,7 +53,7 @@ class _Activities:
         self.closing: dict[int, dict[int, int]] = {}
         self.matters: dict[int, dict[Apply, Value]] = {d.index: {} for d in graph.decisions}
         for i, node in enumerate(graph.nodes):
-            if isinstance(node.op, Switch):
+            if isinstance(node.op, Switch) and self.live.demand[i] is not False:
                 for d in deps(node.op.select):
                     self.switches[d.index].append(i)
 

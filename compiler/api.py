@@ -1,6 +1,8 @@
 """The compiler as one call: a file in, a compiled space out; costs, decisions and modules are made when first asked for."""
 
-from collections.abc import Mapping
+import gc
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -91,13 +93,26 @@ def compile_model(model: Model, space: str | None = None, settings: Mapping[str,
     """The same for a model that is already built."""
     chosen = pick_space(model, space)
     forget()
-    try:
-        graph, warnings = elaborate(model, chosen, operators(), settings)
-    except ArchError as first:
-        raise all_faults(model, chosen, operators(), settings, first) from None
-    for step in PASSES:
-        graph = step(graph)
+    with uncollected():
+        try:
+            graph, warnings = elaborate(model, chosen, operators(), settings)
+        except ArchError as first:
+            raise all_faults(model, chosen, operators(), settings, first) from None
+        for step in PASSES:
+            graph = step(graph)
     return Compiled(model, chosen, graph, warnings, dict(settings or {}))
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Without the search for garbage in circles: what is made here lives on, and there are none."""
+    paused = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if paused:
+            gc.enable()
 
 
 def pick_space(model: Model, name: str | None) -> Space:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..dsl import errors
 from ..dsl.diagnostic import ArchError, Diagnostic, Span
-from ..dsl.syntax import Fix, Target, Vary
+from ..dsl.syntax import Fix, Prior, Target, Vary
 from .axis import Axis, Chosen
 from .budget import affordable
 from .conditions import both, either
@@ -45,6 +45,8 @@ class Builder:
         self.evaluator = Evaluator(self, self.decisions, operators)
         self.operators = operators
         self.nodes: list[Node] = []
+        self.priors: list[tuple[Prior, Scope]] = []
+        """Those of cells, once for each use."""
         self.names: dict[Path, int] = {}
         self.cells_at: MutableMapping[Path, int] = {}
         """How many cells of a name stand in a place; a choice at the end of one makes a node of the same name."""
@@ -184,6 +186,7 @@ class Builder:
             if is_callable(value) and name == result:
                 value = self.flow(value, x, path, body, entry.span)
             body.values[name] = value
+        self.priors += [(line, body) for line in cell.block.lines if isinstance(line, Prior)]
         out = body.values[result]
         if isinstance(out, tuple) and len(out) == 1:
             out = out[0]

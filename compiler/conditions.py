@@ -9,7 +9,22 @@ from functools import lru_cache
 from itertools import product
 
 from . import sym
-from .sym import LIMIT, LONGEST, Apply, Decision, Table, Value, apply, at, conjuncts, deps, merge, projected, size, spread
+from .sym import (
+    LIMIT,
+    LONGEST,
+    Apply,
+    Decision,
+    Table,
+    Value,
+    apply,
+    at,
+    conjuncts,
+    deps,
+    merge,
+    projected,
+    size,
+    spread,
+)
 
 
 def both(*conditions: Value) -> Value:

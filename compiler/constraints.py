@@ -33,6 +33,12 @@ def _applied(part: Value, active: Sequence[Value]) -> Value:
     return apply("or", negate(_exists(read, active)), value)
 
 
+def existing(value: Value, active: Sequence[Value]) -> tuple[Value, Value]:
+    """A value over what is there, and the condition under which all is there that it reads outside of lists."""
+    found, read = present(value, active)
+    return found, _exists(read, active)
+
+
 def present(value: Value, active: Sequence[Value]) -> tuple[Value, set[Decision]]:
     """A value without the elements of lists that read inactive decisions, and the decisions that it reads outside of lists."""
     if not isinstance(value, Apply):

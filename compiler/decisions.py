@@ -16,12 +16,12 @@ from ..dsl import errors
 from ..dsl.diagnostic import ArchError, Diagnostic
 from .activity import activity
 from .conflicts import ENUMERABLE, conflict
-from .constraints import present, resolved
+from .constraints import existing, resolved
 from .cost import Costs
 from .factors import Elimination, Factors, TooWide
 from .graph import Constraint, Graph, Prior
-from .ranking import Ranking, Weighted
-from .sym import Apply, Decision, Value, at, depends_on_cost
+from .ranking import Independent, Ranking, Weighted
+from .sym import Apply, Decision, Value, apply, at, depends_on_cost
 from .vector import Array, Evaluation, Genes
 
 SMALL = 2_000
@@ -36,6 +36,8 @@ MOST_JOINT = 1_000
 """Joint values that priors may weigh."""
 STEPS, TRIES = 200, 32
 """Repair goes so many steps, each to the best of so many single changes."""
+ABSENT = "<absent>"
+"""The value of a quantity that reads an inactive decision."""
 TIED = "the constraints tie too many decisions together"
 
 
@@ -121,16 +123,17 @@ class Decisions:
 
     # counting and sampling
 
-    def eliminated(self, constraints: Sequence[Constraint], priors: Sequence[Prior] = ()) -> Elimination:
+    def eliminated(self, constraints: Sequence[Constraint]) -> Elimination:
         """The architectures that meet these constraints on structure, counted. Raises TooWide."""
+        return self._factors(constraints).eliminate()
+
+    def _factors(self, constraints: Sequence[Constraint]) -> Factors:
         factors = Factors(self.decisions)
         for d, one in zip(self.decisions, self.activity, strict=True):
             factors.pin(d, one)
         for c in constraints:
             factors.require(c.condition)
-        quantities = (present(p.quantity, self.active)[0] for p in priors)
-        kept = [factors.keep(q, tuple(v for v, _ in p.weights)) for q, p in zip(quantities, priors, strict=True)]
-        return factors.eliminate(tuple(kept))
+        return factors
 
     @cached_property
     def ranking(self) -> Ranking | None:
@@ -222,24 +225,48 @@ class Decisions:
         return self.free(rng, count)
 
     @cached_property
-    def _prior(self) -> Weighted | None:
-        """The joint values of the quantities with a prior, and the architectures of each."""
-        priors = self.graph.priors
-        if not priors:
+    def _prior(self) -> Independent | None:
+        """The joint values of the quantities with a prior, and the architectures of each; what is not tied, apart."""
+        if not self.graph.priors:
             return None
-        joint = prod(len(p.weights) for p in priors)
-        if joint > MOST_JOINT:
-            why = f"{joint:,} joint values of all priors, at most {MOST_JOINT:,}"
-            raise ArchError(errors.bad_prior(why, priors[-1].syntax.span, "list fewer values"))
         try:
-            found = self.eliminated(self.structural, priors)
+            factors = self._factors(self.structural)
+            shares = [self._shares(p, factors) for p in self.graph.priors]
+            weights, priors = ({v: s[k] for v, *s in shares} for k in (0, 1))
+            free, *tied = factors.independent(tuple(weights))
+            parts = [self._joint(factors, among, weights, priors) for among in tied]
+            rest = Ranking(factors.eliminate((), free), len(self.decisions))
         except TooWide:
-            raise ArchError(errors.bad_prior(TIED, priors[-1].syntax.span, "choose a simpler quantity")) from None
-        weights = reduce(np.multiply.outer, (_whole(p) for p in priors)) * (found.joint > 0)
-        if not weights.any():
+            span = self.graph.priors[-1].syntax.span
+            raise ArchError(errors.bad_prior(TIED, span, "choose a simpler quantity")) from None
+        return Independent(*parts, rest)
+
+    def _shares(self, prior: Prior, factors: Factors) -> tuple[int, Array, Prior]:
+        """A variable for the value of a quantity, and its weights. Where the quantity reads what is not there, the prior does
+        not apply: that counts as one more value, with the weight of all together."""
+        quantity, exists = existing(prior.quantity, self.active)
+        values, weights = tuple(v for v, _ in prior.weights), _whole(prior)
+        if exists is not True:
+            quantity = apply("select", exists, ABSENT, quantity)
+            values, weights = (*values, ABSENT), np.append(weights, weights.sum())
+        return factors.keep(quantity, values), weights, prior
+
+    def _joint(
+        self, factors: Factors, among: set[int], weights: dict[int, Array], priors: dict[int, Prior]
+    ) -> Weighted:
+        """The joint values of those quantities that are tied to each other."""
+        kept = tuple(v for v in weights if v in among)
+        span = priors[kept[-1]].syntax.span
+        joint = prod(len(weights[v]) for v in kept)
+        if joint > MOST_JOINT:
+            why = f"{joint:,} joint values of priors that are tied to each other, at most {MOST_JOINT:,}"
+            raise ArchError(errors.bad_prior(why, span, "list fewer values"))
+        found = factors.eliminate(kept, among)
+        odds = reduce(np.multiply.outer, (weights[v] for v in kept)) * (found.joint > 0)
+        if not odds.any():
             why = "no architecture has one of the values with a weight"
-            raise ArchError(errors.bad_prior(why, priors[-1].syntax.span, "list values that occur"))
-        return Weighted(found, weights, len(self.decisions))
+            raise ArchError(errors.bad_prior(why, span, "list values that occur"))
+        return Weighted(found, odds, len(self.decisions))
 
     def free(self, rng: np.random.Generator, count: int) -> Genes:
         """Each decision by itself, constraints aside, then canonical."""

@@ -16,14 +16,32 @@ from itertools import pairwise
 from pathlib import Path
 
 from .grid import STAGES, Grid, Place
-from .labels import FAINT, INK, LINE, OPEN, PAPER, Palette, chip, colours, font, heading, legend, pie, slices, table, told_of
+from .labels import (
+    CHIPS,
+    FAINT,
+    INK,
+    LINE,
+    OPEN,
+    PAPER,
+    Palette,
+    chip,
+    colours,
+    font,
+    heading,
+    legend,
+    pie,
+    slices,
+    table,
+    told_of,
+)
 from .picture import Box, Link, Outline, Track
+from .svg import lean
 
 BAND = "#F3F4F6"
 STRAIGHT = "20"
 """The weight of a line within a lane."""
-MOST_TOLD = 8
-"""How many links the tooltip of one line tells."""
+MOST_TOLD = 6
+"""How many links the tooltip of one line tells, and how many choices of each."""
 FONT = "Helvetica,Arial,sans-serif"
 PAGE = {"rankdir": "LR", "splines": "line", "outputorder": "edgesfirst", "nodesep": "0.25", "ranksep": "0.3"}
 PAPER_LOOK = {"pad": "0.3", "bgcolor": PAPER, "fontname": FONT, "labelloc": "t", "labeljust": "l"}
@@ -34,8 +52,8 @@ BAND_LINE = {
     "color": BAND,
     "arrowhead": "none",
     "weight": "0",
-    "tailport": "c",
-    "headport": "c",
+    "tailport": "w",
+    "headport": "e",
     "tailclip": "false",
     "headclip": "false",
 }
@@ -50,6 +68,7 @@ SIGN = {
 }
 JOINT = {"shape": "point", "width": "0.03", "penwidth": "0", "color": LINE}
 """As wide as the break that Graphviz leaves between two lines."""
+GAP = {"shape": "box", "style": "invis", "label": "", "width": "0.03", "height": "0.5", "fixedsize": "true"}
 HIDDEN = {"style": "invis", "tailport": "c", "headport": "c"}
 
 HINT = "no renderer found: install Graphviz (`dot`), or the extra `render` (pip install 'hrdsl[render]')"
@@ -78,7 +97,8 @@ def dot(outline: Outline) -> str:
 
 
 def _page(grid: Grid, palette: Palette) -> Iterator[str]:
-    yield f"graph {attributes(PAGE | PAPER_LOOK | {'label': legend(grid.outline, palette)})}"
+    close = {"nodesep": "0.08"} if grid.dense else {}
+    yield f"graph {attributes(PAGE | close | PAPER_LOOK | {'label': legend(grid.outline, palette)})}"
     yield f"node {attributes(NODE)}"
     yield f"edge {attributes(EDGE)}"
 
@@ -90,7 +110,9 @@ def _bands(grid: Grid) -> Iterator[str]:
         size = BAND_END | {"height": inches(points), "group": track.name}
         yield f"{start} {attributes(size | {'label': heading(track), 'width': inches(_margin(grid.outline.lanes))})}"
         yield f"{end} {attributes(size | {'label': '', 'width': '0.1'})}"
-        yield f"{start} -> {end} {attributes(BAND_LINE | {'penwidth': str(points)})}"
+        yield f"{start} -> {end} {attributes(BAND_LINE | {'penwidth': str(points + 32 * grid.dense)})}"
+    for name in (of(row) for row in grid.gaps for of in (_start, _end)):
+        yield f"{quote(name)} {attributes(GAP)}"
 
 
 def _margin(tracks: tuple[Track, ...]) -> int:
@@ -117,18 +139,20 @@ def _nodes(grid: Grid, palette: Palette) -> Iterator[str]:
 
 
 def _node(grid: Grid, box: Box, palette: Palette) -> str:
-    small = grid.outline.small and box.role in ("enter", "slot", "edge", "fuse")
-    width = next((t.width.values[0] for t in grid.outline.lanes if t.name == box.lane and t.width), "")
+    small = grid.outline.small
+    width = next(("|".join(t.width.values) for t in grid.outline.lanes if t.name == box.lane and t.width), "")
     if box.pie:
         look = pie(box, slices(grid.outline))
     elif box.sign and not box.open and not box.settings:
         look = SIGN | {"label": box.sign}
     else:
-        look = {"label": chip(box, palette, width) if small else table(box, palette)}
+        look = {"label": chip(box, palette, width) if small and box.role in CHIPS else table(box, palette, small)}
     return f"{quote(box.key)} {attributes(look | {'group': grid.rows[box.key], 'tooltip': told_of(box)})}"
 
 
 def _point(grid: Grid, place: Place) -> str:
+    if place[0] in grid.gaps:
+        return f"{quote(grid.name(place))} {attributes(GAP | {'group': place[0]})}"
     style = {} if place in grid.joints else {"style": "invis"}
     return f"{quote(grid.name(place))} {attributes(JOINT | {'group': place[0]} | style)}"
 
@@ -137,7 +161,7 @@ def _frame(grid: Grid) -> Iterator[str]:
     """Each column is one rank, its rows in order; hidden lines keep the rows straight where nothing flows."""
     tracks = [t.name for t in grid.outline.lanes]
     inner = [[grid.name((row, c)) for row in (STAGES, *grid.order)] for c in grid.columns]
-    outer = [[_start(t) for t in tracks], [_end(t) for t in tracks]]
+    outer = [[of(row) for row in grid.order if row in tracks or row in grid.gaps] for of in (_start, _end)]
     for names in (*inner, *filter(None, outer)):
         yield f"{{ rank=same; {'; '.join(map(quote, names))} }}"
         yield from _hidden(grid, names, HIDDEN)
@@ -173,13 +197,17 @@ def _link(grid: Grid, source: str, target: str, links: list[Link]) -> Attributes
 
 def _told(links: list[Link]) -> str:
     """What the links on one line are: the first of many, as Graphviz reads no longer text."""
+    if len(links) == 1:
+        return _words(links[0])
     more = [f"and {len(links) - MOST_TOLD} more"] if len(links) > MOST_TOLD else []
-    return "; ".join((*map(_words, links[:MOST_TOLD]), *more))
+    return "; ".join((*(f"{k.source} to {k.target}" for k in links[:MOST_TOLD]), *more))
 
 
 def _words(link: Link) -> str:
     """`s2.fine[3] to s2.coarse.fuse: down 2`."""
-    facts = ", ".join(filter(None, (link.does, *map(str, link.gates))))
+    gates = list(dict.fromkeys(map(str, link.gates)))
+    more = ["..."] if len(gates) > MOST_TOLD else []
+    facts = ", ".join(filter(None, (link.does, *gates[:MOST_TOLD], *more)))
     return f"{link.source} to {link.target}{': ' if facts else ''}{facts}"
 
 
@@ -229,7 +257,7 @@ def draw(text: str, path: Path) -> Drawn:
     for command in renderers(path.suffix[1:]):
         picture, fault = _run(command, text)
         if picture:
-            _write(path, picture)
+            _write(path, lean(picture) if path.suffix == ".svg" else picture)
             return Drawn(path)
         faults.append(fault)
     return _keep(text, path, f"the picture could not be drawn: {'; '.join(faults)}" if faults else HINT)

@@ -50,14 +50,14 @@ def _trunk(grouping: "Grouping", group: "Group") -> set[int]:
 
 
 def _edge(grouping: "Grouping", group: "Group", source: str, nodes: list[int]) -> "Group":
-    path = _common([grouping.parts[i] for i in nodes])
+    path = common([grouping.parts[i] for i in nodes])
     name = next((p for p in reversed(path[group.base - 1 :]) if isinstance(p, str)), "")
     base = max(len(path) - 1, group.base)
     key = f"{group.key} from {source}"
     return replace(group, key=key, role="edge", base=base, name=name, nodes=nodes, source=source)
 
 
-def _common(paths: list["Path"]) -> "Path":
+def common(paths: list["Path"]) -> "Path":
     """What paths begin with alike, without the operators themselves."""
     columns = zip(*(p[:-1] for p in paths), strict=False)
     alike = takewhile(lambda column: len(set(column)) == 1, columns)

@@ -13,7 +13,7 @@ from .build import MOST_TIMES, Builder, flatten
 from .conditions import both, implied
 from .functions import WIDEST
 from .graph import Constraint, Graph, Lane, Outputs, Source
-from .judge import judge, read_prior
+from .judge import is_open, judge, read_prior
 from .kinds import is_number
 from .operator import Operator
 from .routes import run_routes
@@ -75,7 +75,9 @@ class Elaborator(Builder):
             for run in self.model.runs
             if (run.kind, run.space) == ("search", self.space.name)
         }
-        priors = tuple(read_prior(self.evaluator, p, self.root, found) for p in self.space.priors)
+        inner = (p for p in self.priors if is_open(self.evaluator, *p))
+        lines = (*((p, self.root) for p in self.space.priors), *inner)
+        priors = tuple(read_prior(self.evaluator, p, scope, found) for p, scope in lines)
         found += self.decisions.unused()
         if found:
             raise ArchError(*found)

@@ -110,8 +110,9 @@ class Evaluator:
 
     def find(self, name: str, use: Scope) -> tuple[bool, Any]:
         """Whether a name is declared in `use` or outwards, and its value."""
+        overridden = name in self.decisions.overridden
         for scope in use.chain():
-            override = self.decisions.override((*scope.path, name)) if scope.kind != "item" else None
+            override = self.decisions.override((*scope.path, name)) if overridden and scope.kind != "item" else None
             if override is not None:
                 value = self.entry(name, override[0], scope, use)
                 declared = next((s.entries[name] for s in scope.chain() if name in s.entries), None)

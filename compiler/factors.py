@@ -5,6 +5,7 @@ over all assignments of the product of all factors; eliminating one variable aft
 bucket elimination). `ranking` walks the eliminations backwards.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from math import prod
 
@@ -177,15 +178,37 @@ class Factors:
 
     # elimination
 
-    def eliminate(self, kept: tuple[int, ...] = ()) -> Elimination:
-        """Every variable but the kept ones summed out, the one with the smallest table first. Raises TooWide."""
+    def independent(self, kept: tuple[int, ...]) -> list[set[int]]:
+        """The variables in sets that no factor ties to each other; first those that are tied to none of the kept ones."""
+        above = list(range(len(self.lengths)))
+
+        def root(v: int) -> int:
+            while above[v] != v:
+                above[v] = v = above[above[v]]
+            return v
+
+        for first, *others in (f.scope for f in self.factors if f.scope):
+            for v in others:
+                above[root(v)] = root(first)
+        sets: dict[int, set[int]] = {-1: set(), **{root(v): set() for v in kept}}
+        for v in range(len(self.lengths)):
+            sets[root(v) if root(v) in sets else -1].add(v)
+        return list(sets.values())
+
+    def eliminate(self, kept: tuple[int, ...] = (), among: Collection[int] | None = None) -> Elimination:
+        """Every variable but the kept ones summed out, the one with the smallest table first. Raises TooWide.
+
+        `among`: only these variables, which no factor ties to others.
+        """
+        variables = range(len(self.lengths)) if among is None else sorted(among)
+        factors = [f for f in self.factors if among is None or not f.scope or f.scope[0] in among]
         touching: list[list[Factor]] = [[] for _ in self.lengths]
-        for factor in self.factors:
+        for factor in factors:
             for v in factor.scope:
                 touching[v].append(factor)
-        width = {v: self._width(touching[v]) for v in range(len(self.lengths)) if v not in kept}
+        width = {v: self._width(touching[v]) for v in variables if v not in kept}
         steps: list[Step] = []
-        left = [f for f in self.factors if not set(f.scope) - set(kept)]
+        left = [f for f in factors if not set(f.scope) - set(kept)]
         while width:
             variable = min(width, key=lambda v: (width[v], v))
             del width[variable]

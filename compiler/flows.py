@@ -45,12 +45,13 @@ class Flows:
     def _reads(self, group: Group) -> dict[str, tuple[int, Value]]:
         found: dict[str, tuple[int, list[Value]]] = {}
         for i in group.nodes:
-            for source, condition in zip(self.graph.nodes[i].inputs, self.live.inputs[i], strict=True):
-                if source is None or not self.holds(condition):
+            node = self.graph.nodes[i]
+            for k, (source, condition) in enumerate(zip(node.inputs, self.live.inputs[i], strict=True)):
+                if source is None or k in node.op.like or not self.holds(condition):
                     continue
-                for origin, node, when in self.origins(source, condition):
+                for origin, end, when in self.origins(source, condition):
                     if origin is not group:
-                        found.setdefault(origin.key, (node, []))[1].append(when)
+                        found.setdefault(origin.key, (end, []))[1].append(when)
         if self.genes is not None:
             return {key: (source, True) for key, (source, _) in found.items()}
         return {key: (source, either(*conditions)) for key, (source, conditions) in found.items()}
@@ -63,8 +64,8 @@ class Flows:
             return
         node = self.graph.nodes[i]
         if not isinstance(node.op, Switch) or self.grouping.is_depth(i):
-            deepest = isinstance(node.op, Switch) and self.genes is not None
-            source = node.inputs[at(node.op.select, self.genes) if deepest else -1]  # type: ignore[attr-defined]
+            deep = isinstance(node.op, Switch) and self.genes is not None
+            source = node.inputs[at(node.op.select, self.genes or ()) if deep else -1]  # type: ignore[attr-defined]
             assert source is not None
             yield from self.origins(source, condition)
             return

@@ -49,6 +49,7 @@ def _followers(boxes: Mapping[str, Box], links: tuple[Link, ...], ties: Ties) ->
         and _face(boxes[k.source]) == _face(boxes[k.target])
         and ties[k.source] == ties[k.target]
         and boxes[k.source].role in FOLDED
+        and not boxes[k.source].pie
     }
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from ..dsl.diagnostic import ArchError, Source, Span
 from ..dsl.format import format_text
 from ..dsl.modules import Module, load_source
-from ..dsl.syntax import Block, Interval, Members, Syntax, Vary, path_text
+from ..dsl.syntax import Block, Interval, Members, Prior, Syntax, Vary, path_text
 from .api import Compiled, compile_module
 from .constraints import figures
 from .graph import Choice
@@ -150,15 +150,15 @@ class _Writer:
         )
 
     def _idle(self) -> Iterator[Edit]:
-        """Constraints on what the architecture does not have, which would apply once that is fixed; and priors."""
+        """Constraints on what the architecture does not have, which would apply once that is fixed; and its priors."""
         active, text = self.compiled.decisions.active, self.module.source.text
         for c in self.compiled.graph.constraints:
             if c.declared and not all(at(active[d.index], self.genes) for d in deps(c.condition)):
                 start = text.rindex("require", 0, c.syntax.condition.span.start)
                 yield documented(text, start, c.syntax.docs), c.syntax.condition.span.stop, ""
-        for p in self.compiled.graph.priors:
-            start = text.rindex("prior", 0, p.syntax.quantity.span.start)
-            yield documented(text, start, p.syntax.docs), p.syntax.span.stop, ""
+        for p in (line for line in self.space.lines if isinstance(line, Prior)):
+            start = text.rindex("prior", 0, p.quantity.span.start)
+            yield documented(text, start, p.docs), p.span.stop, ""
 
     def _unread(self) -> Iterator[Edit]:
         """Entries of the space with `in` that made no decision, and hold none: their first value, or nothing."""

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from itertools import pairwise
 
-from .labels import CAPTIONED
-from .picture import Box, Link, Outline
+from .labels import CAPTIONED, CHIPS
+from .picture import Box, Link, Outline, Track
 
 STAGES = "the stages"
 """The row of the stages' names: no branch can be called so."""
@@ -29,15 +29,27 @@ class Grid:
         for box in sorted(outline.boxes, key=lambda b: not b.lane):
             self.rows[box.key] = next(row for row in self.choices(box) if (row, box.column) not in self.taken)
             self.taken[self.rows[box.key], box.column] = box.key
-        self.order = [r for lane in (*self.lanes, *self.below()) for r in (lane, *self.between(lane))]
+        self.gaps = [_gap(t.name) for t in outline.lanes if self.is_first(t)]
+        self.order = [r for lane in (*self.lanes, *self.below()) for r in (_gap(lane), lane, *self.between(lane))]
         self.columns = range(max((b.column for b in outline.boxes), default=0) + 1)
         self.joints: dict[Place, str] = {}
         self.pieces: dict[tuple[str, str], list[Link]] = {}
         for link in outline.links:
             self.route(link)
-        used = {*self.rows.values(), *self.lanes, *(row for row, _ in self.joints)}
+        used = {*self.rows.values(), *self.lanes, *(row for row, _ in self.joints), *self.gaps}
         self.order = [row for row in self.order if row in used]
         self.columns_at = {self.name((row, c)): c for row in self.order for c in self.columns}
+
+    @property
+    def dense(self) -> bool:
+        """Whether some branch has several lanes: they stand close together, and gaps keep the branches apart."""
+        return any(t.beside for t in self.outline.lanes)
+
+    def is_first(self, track: Track) -> bool:
+        """Whether a lane is the first one of its branch, where some branch has several."""
+        branch = [t.beside or t.name for t in self.outline.lanes]
+        place = self.outline.lanes.index(track)
+        return self.dense and branch[place] not in branch[:place]
 
     def choices(self, box: Box) -> Iterator[str]:
         """The rows where a box may stand, best first: its lane, the lane of its resolution, the others, one below."""
@@ -119,13 +131,21 @@ class Grid:
 
     def height(self, lane: str) -> int:
         """Points that the band of a lane needs."""
-        return 20 + max((_height(b) for b in self.outline.boxes if self.rows[b.key] == lane), default=0)
+        beside = any(t.beside and t.name == lane for t in self.outline.lanes)
+        small = self.outline.small
+        boxes = (b for b in self.outline.boxes if self.rows[b.key] == lane)
+        return max(8 if beside else 60, (8 if beside else 20) + max((_height(b, small) for b in boxes), default=0))
 
     def room(self, column: int) -> int:
         """Points that a column needs for the lines that come from other lanes."""
         crossed = {k.target for k in self.outline.links if self.rows[k.source] != self.rows[k.target]}
         count = sum(b.column == column and b.key in crossed for b in self.outline.boxes)
-        return 48 + 40 * count if count else 0
+        least, more = (24, 24) if self.outline.small else (48, 40)
+        return least + more * min(count, 4) if count else 0
+
+
+def _gap(row: str) -> str:
+    return f"gap above {row}"
 
 
 def _below(k: int) -> str:
@@ -136,7 +156,11 @@ def _between(row: str, key: str) -> str:
     return f"below {row}: {key}"
 
 
-def _height(box: Box) -> int:
+def _height(box: Box, small: bool) -> int:
     """Points that a box needs at most."""
+    if box.pie:
+        return 40
+    if small and box.role in CHIPS:
+        return 14 + max(24, 10 * len(box.options)) + (14 if box.role == "slot" else 0)
     options = sum(26 + 13 * len(o.settings) for o in box.options)
     return options + 13 * (len(box.settings) + bool(box.note)) + (18 if box.role in CAPTIONED else 0) + 22

@@ -82,7 +82,7 @@ class Grouping:
         """Whether a branch hands on its flow as it is: no box then."""
         genes = [0] * len(self.graph.decisions)
         nodes = group.nodes
-        found = group.role == "slot" and len(nodes) == 1 and not group.source
+        found = group.role in ("slot", "enter") and len(nodes) == 1
         found = found and idle(self.graph, self.graph.nodes[nodes[0]], lambda v: at(v, genes))
         if found:
             self.of[nodes[0]] = None

@@ -79,6 +79,12 @@ def read_prior(evaluator: Evaluator, line: PriorLine, scope: Scope, found: list[
     return Prior(quantity, weights, line)
 
 
+def is_open(evaluator: Evaluator, line: PriorLine, scope: Scope) -> bool:
+    """Whether the quantity of a cell's prior depends on decisions where the cell is used."""
+    value = evaluator.value(line.quantity, scope, ())
+    return is_sym(value) or (isinstance(value, Alternatives) and is_sym(value.select)) or depends_on_cost(value)
+
+
 def _quantity(value: Any, line: PriorLine) -> tuple[Value, tuple[str, ...]]:
     if isinstance(value, Alternatives):
         return value.select, value.labels

@@ -3,7 +3,7 @@
 Tensors in, tensors out. `merge` decides where a plan uses them; extracted networks hold torch's own functions.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -12,6 +12,11 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 aten = torch.ops.aten
+
+COLUMNS = 3
+"""How many columns of a depthwise weight oneDNN has a fast gradient for."""
+LARGE = 1 << 17
+"""From how many numbers on a result is made again rather than kept."""
 
 
 class Activation(NamedTuple):
@@ -22,8 +27,13 @@ class Activation(NamedTuple):
     backward: Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
+def _relu_backward(g: Tensor, _: Tensor, y: Tensor) -> Tensor:
+    made: Tensor = aten.threshold_backward.grad_input(g, y, 0, grad_input=g)
+    return made
+
+
 ACTIVATIONS: dict[Callable[..., Any], Activation] = {
-    torch.relu: Activation(torch.relu_, lambda g, _, y: aten.threshold_backward(g, y, 0)),
+    torch.relu: Activation(torch.relu_, _relu_backward),
     F.relu6: Activation(lambda x: aten.hardtanh_(x, 0.0, 6.0), lambda g, _, y: aten.hardtanh_backward(g, y, 0.0, 6.0)),
     F.silu: Activation(F.silu, lambda g, x, _: aten.silu_backward(g, x)),
     F.hardswish: Activation(F.hardswish, lambda g, x, _: aten.hardswish_backward(g, x)),
@@ -39,51 +49,66 @@ class Convolution(NamedTuple):
     groups: int
 
     def wide(self, weight: Tensor) -> bool:
-        """One filter for each channel, wider than 3: torch has no fast gradient of such a weight."""
-        return self.groups == weight.shape[0] > 1 == weight.shape[1] and weight.shape[3] > COLUMNS and self.dilation == 1
+        """One filter for each channel, with more columns than oneDNN has a fast gradient for."""
+        return (
+            self.groups == weight.shape[0] > 1 == weight.shape[1] and weight.shape[3] > COLUMNS and self.dilation == 1
+        )
 
 
-COLUMNS = 3
-"""How many columns of a kernel oneDNN takes at once."""
+class Link(NamedTuple):
+    """A batch normalisation with its activation, if there are any, and the convolution behind them."""
+
+    normal: tuple[Tensor, Tensor, float] | None
+    """Factor, offset, eps."""
+    activation: Callable[..., Tensor] | None
+    weight: Tensor
+    bias: Tensor | None
+    how: Convolution
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if self.normal is not None:
+            factor, offset, eps = self.normal
+            x = torch.batch_norm(x, factor, offset, None, None, True, 0.0, eps, True)
+        return depthwise(x if self.activation is None else self.activation(x), self.weight, self.bias, *self.how)
+
+    def activate(self, x: Tensor) -> Tensor:
+        """Perhaps in place."""
+        return x if self.activation is None else ACTIVATIONS[self.activation].forward(x)
+
+    def tensors(self) -> Iterator[Tensor | None]:
+        yield from self.normal[:2] if self.normal else (None, None)
+        yield self.weight
+        yield self.bias
 
 
 def depthwise(
     x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int, dilation: int, groups: int
 ) -> Tensor:
-    """`torch.conv2d` of one wide filter for each channel."""
+    """`torch.conv2d`, with a faster gradient of wide filters for each channel."""
     how = Convolution(stride, padding, dilation, groups)
-    if not own(x, weight) or not how.wide(weight):
+    if not how.wide(weight) or not own(x, weight):
         return torch.conv2d(x, weight, bias, *how)
     out: Tensor = _Depthwise.apply(x, weight, bias, how)  # type: ignore[no-untyped-call]
     return out
 
 
-def normal_convolution(
-    x: Tensor,
-    factor: Tensor,
-    offset: Tensor,
-    eps: float,
-    activation: Callable[..., Tensor] | None,
-    weight: Tensor,
-    bias: Tensor | None,
-    how: Convolution,
-) -> Tensor:
-    """A convolution of the activated batch normalisation of `x`, of which only `x` is kept for the backward pass.
-
-    What is between is made again there. Source: Rota Bulo et al. 2018 (arXiv 1712.02616), the variant with checkpoints.
-    """
-    if own(x, weight, factor):
-        out: Tensor = _NormalConvolution.apply(x, factor, offset, eps, activation, weight, bias, how)  # type: ignore[no-untyped-call]
+def chain(x: Tensor, *links: Link) -> Tensor:
+    """`x` through the links. Where what lies between is large, `x` alone is kept, and the rest is made again for the
+    backward pass. Source: Rota Bulo et al. 2018 (arXiv 1712.02616), Section 3, the variant with checkpoints."""
+    large = x.numel() // x.shape[1] * max(x.shape[1], links[0].weight.shape[0]) >= LARGE
+    if large and own(x, *(t for link in links for t in link.tensors() if t is not None)):
+        out: Tensor = _Chain.apply(x, links, *(t for link in links for t in link.tensors()))  # type: ignore[no-untyped-call]
         return out
-    y = torch.batch_norm(x, factor, offset, None, None, True, 0.0, eps, True)
-    return depthwise(y if activation is None else activation(y), weight, bias, *how)
+    for link in links:
+        x = link(x)
+    return x
 
 
 def own(x: Tensor, *weights: Tensor) -> bool:
     """Whether gradients are wanted of plain tensors of one type: what traces, exports or casts sees torch's functions."""
     return (
-        torch.is_grad_enabled()
-        and type(x) is Tensor
+        type(x) is Tensor
+        and torch.is_grad_enabled()
         and not torch.compiler.is_compiling()
         and not torch.is_autocast_enabled(x.device.type)
         and all(w.dtype == x.dtype and w.requires_grad for w in weights)
@@ -106,53 +131,72 @@ class _Depthwise(torch.autograd.Function):
         return *gradients(g, x, weight, ctx.biased, ctx.how, ctx.needs_input_grad[0]), None
 
 
-class _NormalConvolution(torch.autograd.Function):
+class _Chain(torch.autograd.Function):
     """Saves the input and the statistics of the batch."""
 
     @staticmethod
-    def forward(
-        ctx: Any,
-        x: Tensor,
-        factor: Tensor,
-        offset: Tensor,
-        eps: float,
-        activation: Callable[..., Tensor] | None,
-        weight: Tensor,
-        bias: Tensor | None,
-        how: Convolution,
-    ) -> Tensor:
-        y, mean, scale = torch.native_batch_norm(x, factor, offset, None, None, True, 0.0, eps)
-        ctx.save_for_backward(x, factor, offset, mean, scale, weight)
-        ctx.rest = eps, activation, how, bias is not None
-        return torch.conv2d(y if activation is None else ACTIVATIONS[activation].forward(y), weight, bias, *how)
+    def forward(ctx: Any, x: Tensor, links: tuple[Link, ...], *tensors: Tensor | None) -> Tensor:
+        saved = [x]
+        for link in links:
+            if link.normal is not None:
+                factor, offset, eps = link.normal
+                x, mean, scale = torch.native_batch_norm(x, factor, offset, None, None, True, 0.0, eps)
+                saved += mean, scale
+            x = torch.conv2d(link.activate(x), link.weight, link.bias, *link.how)
+        ctx.save_for_backward(*saved)
+        ctx.links = links
+        return x
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, g: Tensor) -> tuple[Any, ...]:
-        x, factor, offset, mean, scale, weight = ctx.saved_tensors
-        eps, activation, how, biased = ctx.rest
-        before = torch.batch_norm(x, factor, offset, mean, scale.pow(-2), False, 0.0, 0.0, True)
-        y = before if activation is None else ACTIVATIONS[activation].forward(before)
-        g, of_weight, of_bias = gradients(g, y, weight, biased, how)
-        if activation is not None:
-            g = ACTIVATIONS[activation].backward(g, before, y)
-        del before, y
-        needed = [ctx.needs_input_grad[0], True, True]
-        of_x, of_factor, of_offset = aten.native_batch_norm_backward(
-            g, x, factor, None, None, mean, scale, True, eps, needed
-        )
-        return of_x, of_factor, of_offset, None, None, of_weight, of_bias, None
+        links: tuple[Link, ...] = ctx.links
+        made = _again(links, *ctx.saved_tensors)
+        out: list[Tensor | None] = []
+        for k in reversed(range(len(links))):
+            link, (x, before, y, statistics) = links[k], made.pop()
+            inner = k > 0 or link.normal is not None or ctx.needs_input_grad[0]
+            g, of_weight, of_bias = gradients(g, y, link.weight, link.bias is not None, link.how, inner)
+            if link.activation is not None:
+                g = ACTIVATIONS[link.activation].backward(g, before, y)
+            del before, y
+            of_factor = of_offset = None
+            if link.normal is not None:
+                factor, _, eps = link.normal
+                g, of_factor, of_offset = aten.native_batch_norm_backward(
+                    g, x, factor, None, None, *statistics, True, eps, [True, True, True]
+                )
+            del x
+            out[:0] = of_factor, of_offset, of_weight, of_bias
+        return g, None, *out
+
+
+def _again(links: tuple[Link, ...], x: Tensor, *statistics: Tensor) -> list[tuple[Any, ...]]:
+    """For each link what it read, that normalised, that activated, and the statistics of the batch."""
+    made: list[tuple[Any, ...]] = []
+    rest = iter(statistics)
+    for k, link in enumerate(links):
+        before, found = x, ()
+        if link.normal is not None:
+            found = mean, scale = next(rest), next(rest)
+            factor, offset, _ = link.normal
+            before = torch.batch_norm(x, factor, offset, mean, scale.pow(-2), False, 0.0, 0.0, True)
+        y = link.activate(before)
+        made.append((x, before, y, found))
+        if k < len(links) - 1:
+            x = torch.conv2d(y, link.weight, link.bias, *link.how)
+    return made
 
 
 def gradients(
     g: Tensor, x: Tensor, weight: Tensor, biased: bool, how: Convolution, inner: bool = True
-) -> tuple[Tensor | None, Tensor, Tensor | None]:
+) -> tuple[Tensor, Tensor, Tensor | None]:
     """Of the input, unless not wanted (`inner`), the weight and the bias of a convolution, from that of its result."""
     split = how.wide(weight) and x.shape[2] > weight.shape[2]
     stride, padding, dilation = ([n, n] for n in how[:3])
     sizes = [weight.shape[0]] if biased else None
-    wanted = [inner, not split, biased]
     of_weight = depthwise_gradient(g, x, weight.shape[2], how) if split else None
+    wanted = [inner, not split, biased]
     of_x, found, of_bias = aten.convolution_backward(
         g, x, weight, sizes, stride, padding, dilation, False, [0, 0], how.groups, wanted
     )
@@ -162,7 +206,7 @@ def gradients(
 def depthwise_gradient(g: Tensor, x: Tensor, kernel: int, how: Convolution) -> Tensor:
     """The gradient of a k x k weight, a few of its columns at a time.
 
-    oneDNN has fast kernels for weights of up to three columns, without padding beside them. So `x` is laid out once, channels
+    oneDNN has fast gradients of weights of up to three columns, without padding beside them. So `x` is laid out once, channels
     last, with its padding; what column j of the weight meets is the same memory from j pixels on. The gradient is filled up
     with zeros to as many columns as three columns of a weight would give.
     """
@@ -183,11 +227,8 @@ def depthwise_gradient(g: Tensor, x: Tensor, kernel: int, how: Convolution) -> T
     for j in (*range(0, kernel - COLUMNS, COLUMNS), kernel - COLUMNS):
         seen = torch.as_strided(laid, (n, c, h, wide), (h * wide * c, 1, wide * c, c), j * c)
         part = out[..., j : j + COLUMNS]
-        stride, padding = [how.stride] * 2, [how.padding, 0]
-        wanted = [False, True, False]
-        part.copy_(
-            aten.convolution_backward(
-                filled, seen, part, None, stride, padding, [1, 1], False, [0, 0], c, wanted
-            )[1]
+        found = aten.convolution_backward(
+            filled, seen, part, None, [how.stride] * 2, [how.padding, 0], [1, 1], False, [0, 0], c, [False, True, False]
         )
+        part.copy_(found[1])
     return out

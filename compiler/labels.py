@@ -1,5 +1,6 @@
 """The words of a picture as labels of Graphviz: names, tables, the legend."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from html import escape
 from typing import get_args
@@ -9,8 +10,8 @@ from .picture import Box, Option, Outline, Setting, Track
 
 SHADES: dict[Nature, tuple[str, ...]] = {
     "convolution": ("#77AADD", "#B5D3F0", "#5A8FCB", "#99DDFF"),
-    "light convolution": ("#44BB99", "#A6DFCF", "#BBCC33", "#DCE58F"),
-    "attention in windows": ("#EE8866", "#F7BFA9", "#D9A441", "#F3D398"),
+    "light convolution": ("#44BB99", "#A6DFCF", "#2FA083", "#D3F0E7"),
+    "attention in windows": ("#EE8866", "#F7BFA9", "#D9724E", "#FADBCF"),
     "attention in stripes": ("#EEDD88", "#F8F0C8", "#D8C04A", "#E9E0B0"),
     "attention of all pixels": ("#EE7788", "#FFC2C9", "#DB5C77", "#FFAABB"),
     "light attention": ("#B79FD6", "#DDCFEB", "#9A86C0", "#CCBBDD"),
@@ -29,19 +30,22 @@ INK, FAINT, LINE, OPEN = "#1A1A1A", "#5F6368", "#6B7075", "#0B5FFF"
 FIRM, FADED = "D8", "66"
 """The opacity of a box; of one that only some architectures have."""
 CAPTIONED = ("stem", "head")
+CHIPS = ("enter", "slot", "edge", "fuse")
+"""What a small picture draws as colours."""
 INNER = 'CELLBORDER="0" CELLSPACING="2" CELLPADDING="4"'
 
 
-Palette = dict[tuple[str, Nature], str]
-"""The colour of a cell that computes such a thing."""
+Palette = dict[str, str]
+"""The colour of each cell."""
 
 
 def colours(cells: Iterable[tuple[str, Nature]]) -> Palette:
     """The cells of each kind in shades of its hue, in the order given."""
+    taken: Counter[Nature] = Counter()
     found: Palette = {}
     for name, nature in cells:
-        shades = SHADES[nature]
-        found[name, nature] = shades[sum(kind == nature for _, kind in found) % len(shades)]
+        found[name] = SHADES[nature][taken[nature] % len(SHADES[nature])]
+        taken[nature] += 1
     return found
 
 
@@ -49,7 +53,9 @@ def slices(outline: Outline) -> dict[str, str]:
     """The colour of each group of units: kernels in the order of their size, tokens apart."""
     named = sorted({w.name for b in outline.boxes for w in b.pie})
     kernels = [name for name in named if name != "tokens"]
-    return {n: SLICES[k % len(SLICES)] for k, n in enumerate(kernels)} | ({"tokens": TOKENS} if "tokens" in named else {})
+    return {n: SLICES[k % len(SLICES)] for k, n in enumerate(kernels)} | (
+        {"tokens": TOKENS} if "tokens" in named else {}
+    )
 
 
 def font(words: str, size: int, colour: str = INK, bold: bool = False) -> str:
@@ -70,13 +76,17 @@ def heading(track: Track) -> str:
     return f"<{title}<BR/>{font(track.place, 12)}{width}>" if track.title else ""
 
 
-def table(box: Box, palette: Palette) -> str:
+def table(box: Box, palette: Palette, small: bool) -> str:
     """A box: a coloured row for each cell it can be, then what holds in every case."""
     caption = box.key.removeprefix("heads.") if box.key.startswith("heads.") else box.role
     above = [font(box.cell or caption, 9, FAINT)] if box.cell or box.role in CAPTIONED else []
     opacity = FADED if box.note else FIRM
-    options = [option(o, palette.get((o.name, o.nature), PLAIN) + opacity) for o in box.options]
-    below = [*map(told, box.settings), *([font(box.note, 10, OPEN)] if box.note else []), font(box.size, 10, FAINT)]
+    options = [option(o, palette.get(o.name, PLAIN) + opacity, small) for o in box.options]
+    below = [
+        *map(told, () if small else box.settings),
+        *([font(box.note, 10, OPEN)] if box.note else []),
+        font(box.size, 10, FAINT),
+    ]
     lines = [*(f"<TR><TD>{r}</TD></TR>" for r in above), *options, f"<TR><TD>{'<BR/>'.join(below)}</TD></TR>"]
     return f"<<TABLE {frame(box)} {INNER}>{''.join(lines)}</TABLE>>"
 
@@ -90,10 +100,9 @@ def frame(box: Box) -> str:
 
 def chip(box: Box, palette: Palette, width: str) -> str:
     """A box without words: the colours of its cells, how often they repeat, and its width where the lane has another."""
-    opacity = FADED if box.note else FIRM
-    height = 22 if len(box.options) == 1 else max(6, 24 // len(box.options))
+    height = 22 if len(box.options) == 1 else max(8, 24 // len(box.options))
     rows = [
-        f'<TR><TD BGCOLOR="{palette.get((o.name, o.nature), PLAIN)}{opacity}" WIDTH="26" HEIGHT="{height}">'
+        f'<TR><TD BGCOLOR="{palette.get(o.name, PLAIN)}{FIRM}" WIDTH="26" HEIGHT="{height}">'
         f"{font(f'x{o.times}', 10, bold=True) if o.times > 1 else ''}</TD></TR>"
         for o in box.options
     ]
@@ -109,6 +118,7 @@ def pie(box: Box, palette: dict[str, str]) -> dict[str, str]:
     parts = [(palette[w.name], w.kept) for w in box.pie if w.kept]
     left = sum(kept for _, kept in parts)
     parts += [(REMOVED, whole - left)] if left < whole else []
+    share = f"{100 * left // whole}%" if 100 * left >= whole or not left else "<1%"
     fill = ":".join(f"{colour};{count / whole:.4f}" for colour, count in parts)
     return {
         "shape": "circle",
@@ -118,7 +128,7 @@ def pie(box: Box, palette: dict[str, str]) -> dict[str, str]:
         "penwidth": "0.6",
         "fixedsize": "true",
         "width": "0.55",
-        "label": f"<{font(f'{100 * left // whole}%', 10)}>",
+        "label": f"<{font(box.role, 8) + '<BR/>' if box.role in CAPTIONED else ''}{font(share, 10)}>",
     }
 
 
@@ -129,18 +139,18 @@ def told_of(box: Box) -> str:
     return "; ".join((box.key, *options, *map(str, box.settings), *units, *([box.note] if box.note else []), box.size))
 
 
-def option(cell: Option, colour: str) -> str:
+def option(cell: Option, colour: str, small: bool) -> str:
     name = f"{cell.name} x{cell.times}" if cell.times > 1 else cell.name
-    lines = (f"&nbsp;{font(name, 12, bold=True)}&nbsp;", *(font(str(s), 10) for s in cell.settings))
+    lines = (f"&nbsp;{font(name, 12, bold=True)}&nbsp;", *(font(str(s), 10) for s in cell.settings if not small))
     return f'<TR><TD STYLE="rounded" BGCOLOR="{colour}">{"<BR/>".join(lines)}</TD></TR>'
 
 
 def legend(outline: Outline, palette: Palette) -> str:
     """The title, the colours of the cells drawn by what they compute, and what the signs mean."""
     lines = [font(outline.title, 18, bold=True), font(subtitle(outline), 11, FAINT)]
-    for keys in ("".join(swatches(outline, palette)), "".join((*shares(outline), *signs(outline)))):
-        if keys:
-            lines.append(f'<TABLE BORDER="0" CELLSPACING="4" CELLPADDING="4"><TR>{keys}</TR></TABLE>')
+    keys = "".join((*swatches(outline, palette), *shares(outline), *signs(outline)))
+    if keys:
+        lines.append(f'<TABLE BORDER="0" CELLSPACING="4" CELLPADDING="4"><TR>{keys}</TR></TABLE>')
     rows = "".join(f'<TR><TD ALIGN="LEFT">{line}</TD></TR>' for line in lines)
     return f'<<TABLE BORDER="0" CELLSPACING="0" CELLPADDING="2">{rows}</TABLE>>'
 
@@ -164,7 +174,7 @@ def swatches(outline: Outline, palette: Palette) -> Iterator[str]:
             found = (s for b, o in coloured if o.name == name for s in (*o.settings, *b.settings) if s.open)
             inside = ", ".join(dict.fromkeys(s.name.rpartition(".")[2] for s in found)) if outline.small else ""
             words = font(name, 11) + (f"<BR/>{font(inside, 9, OPEN)}" if inside else "")
-            yield f'<TD STYLE="rounded" BGCOLOR="{palette[name, nature]}{FIRM}">{words}</TD>'
+            yield f'<TD STYLE="rounded" BGCOLOR="{palette[name]}{FIRM}">{words}</TD>'
 
 
 def shares(outline: Outline) -> Iterator[str]:

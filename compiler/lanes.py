@@ -15,9 +15,7 @@ from .sym import Table, at
 class Lanes:
     """Rows by name: a branch's, one for each further route of an architecture at its stride, one for each edge into it."""
 
-    def __init__(
-        self, graph: Graph, grouping: Grouping, genes: Genes | None, alive: Callable[[Group], bool]
-    ) -> None:
+    def __init__(self, graph: Graph, grouping: Grouping, genes: Genes | None, alive: Callable[[Group], bool]) -> None:
         self.graph, self.grouping, self.genes, self.alive = graph, grouping, genes, alive
         zeros = [0] * len(graph.decisions)
         self.order = sorted(graph.lanes, key=lambda x: at(x.stride, genes if genes is not None else zeros))
@@ -47,9 +45,9 @@ class Lanes:
         for k, lane in enumerate(self.order):
             above = [f"{lane.name} from {n}" for n in names[:k]]
             below = [f"{lane.name} of {n}" for n in names] + [f"{lane.name} from {n}" for n in names[k + 1 :]]
-            found += (Track(n, "", None) for n in above if n in used)
+            found += (Track(n, "", None, beside=lane.name) for n in above if n in used)
             found += (self.track(lane),) if lane.name in used or used & {*above, *below} else ()
-            found += (Track(n, "", None) for n in below if n in used)
+            found += (Track(n, "", None, beside=lane.name) for n in below if n in used)
         return _merged(found, boxes)
 
     def track(self, lane: Lane) -> Track:
@@ -66,9 +64,7 @@ class Lanes:
         """Where the route to a lane halves the resolution."""
         routed = self.grouping.routed
         found = next((d for d in self.graph.decisions if _halves(d.path, lane.name) in routed), None)
-        ends = any(
-            self.alive(g) for g in self.grouping.groups if g.stage in routed and g.source in ("", lane.name)
-        )
+        ends = any(self.alive(g) for g in self.grouping.groups if g.stage in routed and g.source in ("", lane.name))
         return setting(found, ("down",), self.genes) if found is not None and ends else None
 
 
@@ -90,11 +86,20 @@ def _merged(tracks: list[Track], boxes: tuple[Box, ...]) -> tuple[tuple[Track, .
         width = before.width if before.width == track.width else None
         kept[kept.index(before)] = replace(before, title=f"{before.title}, {track.title}", width=width)
         moved[track.name] = before.name
-    return tuple(kept), tuple(replace(b, lane=moved.get(b.lane, b.lane)) for b in boxes)
+    kept = [replace(t, beside=moved.get(t.beside, t.beside)) for t in kept]
+    order = [t.name for t in kept]
+    return tuple(sorted(kept, key=lambda t: order.index(t.beside or t.name))), tuple(
+        replace(b, lane=moved.get(b.lane, b.lane)) for b in boxes
+    )
 
 
 def _may_share(one: Track, other: Track, boxes: tuple[Box, ...], moved: dict[str, str]) -> bool:
-    if one.place != other.place or not one.title or not other.title or any(t.width and t.width.open for t in (one, other)):
+    if (
+        one.place != other.place
+        or not one.title
+        or not other.title
+        or any(t.width and t.width.open for t in (one, other))
+    ):
         return False
     columns = [{b.column for b in boxes if moved.get(b.lane, b.lane) == t.name} for t in (one, other)]
     return not columns[0] & columns[1]

@@ -1,5 +1,6 @@
 """Which nodes an architecture computes, and which it would read: conditions over decisions, exact."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .conditions import both, either
@@ -32,14 +33,26 @@ def liveness(graph: Graph) -> Liveness:
     return known
 
 
+def carry(old: Graph, new: Graph, kept: Sequence[int]) -> bool:
+    """What is known of a graph, for the same without nodes that nothing asks for. Whether nothing asked for them."""
+    known = liveness(old)
+    left = set(kept)
+    if any(wanted is not False for i, wanted in enumerate(known.demand) if i not in left):
+        return False
+    parts = (known.nodes, known.inputs, known.demand)
+    nodes, inputs, demand = (tuple(part[i] for i in kept) for part in parts)
+    _LATEST[:] = [(new, Liveness(nodes, inputs, demand))]  # type: ignore[arg-type]
+    return True
+
+
 def _liveness(graph: Graph) -> Liveness:
     live: list[Value] = [False] * len(graph.nodes)
     wanted: list[list[Value]] = [[] for _ in graph.nodes]
-    wanted[graph.output].append(True)
+    wanted[graph.output].append(graph.nodes[graph.output].shape.present)
     reads: list[tuple[Value, ...]] = [()] * len(graph.nodes)
     for i in range(len(graph.nodes) - 1, -1, -1):
         node = graph.nodes[i]
-        live[i] = both(either(*wanted[i]), node.shape.present)
+        live[i] = either(*wanted[i])
         reads[i] = tuple(_reads(graph, i, k, live[i]) for k in range(len(node.inputs)))
         for source, condition in zip(node.inputs, reads[i], strict=True):
             if source is not None and condition is not False:
@@ -48,10 +61,15 @@ def _liveness(graph: Graph) -> Liveness:
 
 
 def _reads(graph: Graph, i: int, k: int, live: Value) -> Value:
-    source = graph.nodes[i].inputs[k]
+    """When node i, that is computed where `live`, reads its k-th input; that is there then."""
+    node = graph.nodes[i]
+    source = node.inputs[k]
     if source is None or live is False:
         return False
-    return both(live, chosen(graph, i, k), graph.nodes[source].shape.present)
+    present, looks = graph.nodes[source].shape.present, chosen(graph, i, k)
+    if looks is True and present is node.shape.present:
+        return live
+    return both(live, looks, present)
 
 
 def chosen(graph: Graph, i: int, k: int) -> Value:

@@ -1,52 +1,75 @@
-"""Calls of a plan that run as one: a batch normalisation, its activation and the convolution behind it.
+"""Calls of a plan that run as one: batch normalisations, activations and convolutions in a row.
 
-A program in, a shorter one with the same results out: `kernels.normal_convolution` keeps less for the backward pass.
+Instructions in, fewer with the same results out: `kernels.chain` keeps less for the backward pass.
 """
+
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 
-from .instruction import Instruction, Program
-from .kernels import ACTIVATIONS, Convolution, depthwise, normal_convolution
+from .instruction import Instruction
+from .kernels import ACTIVATIONS, Convolution, Link, chain, depthwise
 
 CONVOLUTIONS = torch.conv2d, depthwise
+"""What a plan calls for a convolution whose weight is in one piece."""
 
 
-def merged(program: Program) -> Program:
-    """Merge wherever nothing else reads what is between: the calls follow each other, and what one gives dies in the next."""
-    out: Program = []
-    k = 0
-    while k < len(program):
-        step, count = program[k], 1
-        if step[0].norm is not None and (found := _one(program, k)) is not None:
-            step, count = found
-        out.append(step)
-        k += count
-    return out
+def merged(instructions: Sequence[Instruction]) -> list[Instruction]:
+    """Merge wherever nothing else reads what is between; the last convolution keeps its place."""
+    makers = {i.out: i for i in instructions}
+    readers = dict.fromkeys(makers, 0)
+    for i in instructions:
+        for slot in i.slots:
+            readers[slot] = readers.get(slot, 0) + 1
+
+    def sole(i: Instruction) -> Instruction | None:
+        """What makes the input of a call, unless something else reads it too."""
+        slot = i.slots[0]
+        return makers[slot] if readers[slot] == 1 and slot in makers else None
+
+    chains = dict[int, tuple[Instruction, ...]]()
+    for i in instructions:
+        if i.fn in CONVOLUTIONS:
+            _lengthen(chains, i, sole)
+    gone = {c.out for several in chains.values() for c in several[:-1]}
+    return [_one(chains[i.out]) if len(chains.get(i.out, ())) > 1 else i for i in instructions if i.out not in gone]
 
 
-def _one(program: Program, k: int) -> tuple[tuple[Instruction, tuple[int, ...]], int] | None:
-    """The calls from a normalisation on as one, and how many they are; None where they do not fit."""
-    norm, dead = program[k]
-    last = k + 1
+def _lengthen(
+    chains: dict[int, tuple[Instruction, ...]], last: Instruction, sole: Callable[[Instruction], Instruction | None]
+) -> None:
+    """The chain that ends in a convolution: its normalisation and activation, and, before these, a chain to be lengthened."""
+    found = (last,)
+    before = sole(last)
+    if before is not None and before.fn in ACTIVATIONS:
+        found, before = (before, *found), sole(before)
+    if before is None or before.fn is not torch.batch_norm or before.norm is None:
+        chains[last.out] = (last,)
+        return
+    found, before = (before, *found), sole(before)
+    if before is not None and before.out in chains and _cheap(before):
+        found = (*chains.pop(before.out), *found)
+    chains[last.out] = found
+
+
+def _cheap(i: Instruction) -> bool:
+    """A convolution that may run twice: of single pixels or of single channels, and not fewer channels than it reads."""
+    weight = i.consts[0]
+    return bool(weight.shape[1] == 1 or (weight.shape[2] == 1 and weight.shape[0] > weight.shape[1]))
+
+
+def _one(calls: tuple[Instruction, ...]) -> Instruction:
+    links: list[Link] = []
+    normal: Any = None
     activation = None
-    if norm.fn is not torch.batch_norm or last == len(program) or not _follows(program, last):
-        return None
-    if program[last][0].fn in ACTIVATIONS:
-        activation, last = program[last][0].fn, last + 1
-        if last == len(program) or not _follows(program, last):
-            return None
-    convolution, freed = program[last]
-    if convolution.fn not in CONVOLUTIONS:
-        return None
-    factor, offset, eps = norm.consts[0], norm.consts[1], norm.consts[-2]
-    weight, bias, *how = convolution.consts
-    consts = factor, offset, eps, activation, weight, bias, Convolution(*how)
-    inner = {program[j][0].out for j in range(k, last)}
-    made = Instruction(normal_convolution, norm.slots, consts, {}, convolution.out)
-    return (made, (*dead, *(r for r in freed if r not in inner))), last - k + 1
-
-
-def _follows(program: Program, k: int) -> bool:
-    """A call reads nothing but the result of the one before, and is the last to read it."""
-    (step, dead), before = program[k], program[k - 1][0].out
-    return step.slots == (before,) and before in dead
+    for i in calls:
+        if i.fn in CONVOLUTIONS:
+            weight, bias, *how = i.consts
+            links.append(Link(normal, activation, weight, bias, Convolution(*how)))
+            normal, activation = None, None
+        elif i.norm is not None:
+            normal = i.consts[0], i.consts[1], i.consts[-2]
+        else:
+            activation = i.fn
+    return Instruction(chain, calls[0].slots, tuple(links), {}, calls[-1].out)

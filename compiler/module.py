@@ -9,14 +9,16 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any, Literal
 
+import torch
 from torch import fx, nn
 
 from .axis import Runs
 from .graph import Graph, Node
 from .instruction import Instruction, function, last_uses, run
-from .operator import Call, In, Norm, Out, Par
+from .operator import In, Norm, Out, Par
 from .ops.elementwise import TRAINING
 from .plan import Plan, Planner, Statistics
+from .source import dense
 from .specialise import Genes, Live, Specialiser
 from .store import Cat, Store, View
 
@@ -43,6 +45,15 @@ def over_store(graph: Graph, store: Store, genes: Genes) -> fx.GraphModule:
 def supernet(graph: Graph, store: Store, genes: Genes | None = None) -> "Supernet":
     """All architectures: one module for each node, which computes what the current architecture makes of it."""
     return Supernet(graph, store, genes or tuple(0 for _ in graph.decisions))
+
+
+LAST = torch.channels_last
+
+
+def laid_out(graph: Graph, calls: fx.Graph) -> fx.Node:
+    """The input, a map with its channels last: `plan.laid_out` as a call."""
+    x = calls.placeholder("x")
+    return calls.call_method("contiguous", (x,), {"memory_format": LAST}) if graph.input.form == "map" else x
 
 
 def flat_name(name: str) -> str:
@@ -76,6 +87,7 @@ class _Builder:
         self.calls = fx.Graph()
         self.names = _Names()
         self.meta: dict[str, dict[str, str]] = {"parameters": {}, "statistics": {}}
+        self.shapes: dict[fx.Node, tuple[fx.Node, dict[str, fx.Node]]] = {}
         self._cell = ""
 
     def weight(self, name: str, runs: tuple[Runs, ...]) -> fx.Node:
@@ -85,7 +97,7 @@ class _Builder:
         raise NotImplementedError
 
     def build(self, genes: Genes, title: str) -> fx.GraphModule:
-        values: dict[int, fx.Node] = {0: self.calls.placeholder("x")}
+        values: dict[int, fx.Node] = {0: laid_out(self.graph, self.calls)}
         out = 0
         for live in Specialiser(self.graph)(tuple(genes)):
             values[live.node] = self.node(live, [values[i] for i in live.inputs])
@@ -118,31 +130,41 @@ class _Builder:
                     return [value(b) for b in a]
             return a
 
+        made: dict[str, fx.Node] = {}  # equal calls are made once
         for step in live.entry.steps:
             if isinstance(step, Norm):
                 results.append(self.norm(node, live, step, results[-1] if results else x[0]))
-            else:
-                results.append(self.step(node, step, value))
+                continue
+            call = step.function, [value(a) for a in step.args], {k: value(v) for k, v in step.kwargs}
+            if repr(call) not in made:
+                made[repr(call)] = self.step(node, *call)
+            results.append(made[repr(call)])
         results[-1]._rename(flat_name(node.name))
         return results[-1]
 
-    def step(self, node: Node, call: Call, value: Callable[[Any], Any]) -> fx.Node:
-        args = tuple(map(value, call.args))
-        if TRAINING in call.args:
+    def step(self, node: Node, path: str, args: list[Any], kwargs: dict[str, Any]) -> fx.Node:
+        if TRAINING in args:
             return self.module(node, nn.Dropout(args[1]), args[0])
-        return self.call(call.function, args, {k: value(v) for k, v in call.kwargs})
+        return self.call(path, tuple(args), kwargs)
 
     def call(self, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> fx.Node:
         match path:
             case "hrdsl.size":
-                shape = self.note(self.calls.call_function(getattr, (args[0], "shape")))
-                return self.note(self.calls.call_function(python.getitem, (shape, slice(2, None, None))))
+                return self.shape(args[0], slice(2, None, None))
             case "hrdsl.length":
-                shape = self.note(self.calls.call_function(getattr, (args[0], "shape")))
-                return self.note(self.calls.call_function(python.getitem, (shape, args[1])))
+                return self.shape(*args)
             case "hrdsl.repeat":
                 return self.note(self.calls.call_method("expand", (*args, -1, -1)))
         return self.note(self.calls.call_function(function(path), args, kwargs), path)
+
+    def shape(self, of: fx.Node, part: int | slice) -> fx.Node:
+        """The lengths of some axes of a tensor; asked once."""
+        if of not in self.shapes:
+            self.shapes[of] = self.note(self.calls.call_function(getattr, (of, "shape"))), {}
+        whole, parts = self.shapes[of]
+        if str(part) not in parts:
+            parts[str(part)] = self.note(self.calls.call_function(python.getitem, (whole, part)))
+        return parts[str(part)]
 
     def module(self, node: Node, module: nn.Module, x: fx.Node) -> fx.Node:
         name = self.names(node.name)
@@ -169,7 +191,8 @@ class _Own(_Builder):
         self.statistics = statistics
 
     def weight(self, name: str, runs: tuple[Runs, ...]) -> fx.Node:
-        return self.parameter(name, nn.Parameter(self.store.read(name, runs)))
+        value = self.store.read(name, runs)
+        return self.parameter(name, nn.Parameter(value.contiguous(memory_format=LAST) if dense(value) else value))
 
     def norm(self, node: Node, live: Live, step: Norm, x: fx.Node) -> fx.Node:
         kind = nn.BatchNorm2d if node.shape.form == "map" else nn.BatchNorm1d
@@ -250,7 +273,7 @@ class Supernet(fx.GraphModule):
 
 def _whole(graph: Graph, store: Store) -> tuple[nn.Module, fx.Graph, list[Elastic]]:
     root, calls, names = nn.Module(), fx.Graph(), _Names()
-    values = [calls.placeholder("x")]
+    values = [laid_out(graph, calls)]
     modules = [Elastic({})]
     for node in graph.nodes[1:]:
         module = Elastic({w.name: store.full(f"{node.name}.{w.name}") for w in node.weights})

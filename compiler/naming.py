@@ -13,8 +13,15 @@ SWITCHES = ("choice", "depth")
 """What elaboration calls the nodes that choose between cells and between depths."""
 
 
-def within(path: tuple[Part, ...], group: Group, places: set[str]) -> tuple[Part, ...] | None:
-    """A decision's path within a group; None if it is another's. `places` are the names of stages and branches."""
+def within(
+    path: tuple[Part, ...], group: Group, places: set[str], base: tuple[Part, ...] = ()
+) -> tuple[Part, ...] | None:
+    """A decision's path within a group; None if it is another's. `places` are the names of stages and branches, `base`
+    what the paths of an edge begin with."""
+    if base:
+        return path[len(base) - 1 :] if path[: len(base)] == base else None
+    if group.role == "enter" and path[:3] == (group.stage, group.lane, "enter"):
+        return path[3:]
     own = (group.slot,) if group.role == "slot" else steps(group.key.rpartition(".")[2])
     for step in (group.stage, group.lane, *own):
         if path[:1] == (step,) and len(path) > 1:

@@ -97,6 +97,8 @@ class Operator:
     summary: ClassVar[str] = ""
     family: ClassVar[Family] = ""
     """What pictures know it as, beyond what its weights tell."""
+    like: ClassVar[tuple[int, ...]] = ()
+    """The inputs that it only reads the size of."""
 
     def shape(self, site: Site, *x: Shape) -> Shape:
         """The output's shape; faults are raised through `site`."""

@@ -89,12 +89,13 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """A lane of the picture: branches of one resolution, or more room for one, which then has no `title`."""
+    """A lane of the picture: branches of one resolution, or more room for the lane `beside`, which then has no `title`."""
 
     name: str
     place: str
     width: Setting | None
     title: str = ""
+    beside: str = ""
 
 
 @dataclass(frozen=True, slots=True)

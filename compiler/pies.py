@@ -14,7 +14,9 @@ from .sym import Decision, Table, at
 Ask = Callable[[int], bool]
 
 
-def wedges(graph: Graph, nodes: Collection[int], own: Collection[Decision], genes: Sequence[int], live: Ask) -> list[Wedge]:
+def wedges(
+    graph: Graph, nodes: Collection[int], own: Collection[Decision], genes: Sequence[int], live: Ask
+) -> list[Wedge]:
     """The groups of units of a cell in one architecture; none if it has not several side by side."""
     found: dict[int, tuple[Table, int]] = {}
     carried: dict[int, set[int]] = {}
@@ -24,15 +26,12 @@ def wedges(graph: Graph, nodes: Collection[int], own: Collection[Decision], gene
             found.setdefault(size[0].deps[0].index, size)
             carried.setdefault(size[0].deps[0].index, set()).add(i)
     together = _together(graph, nodes, carried)
-    return [
-        Wedge(
-            _label(graph, nodes, carried[d], genes),
-            at(size, genes) if any(map(live, carried[d])) else 0,
-            limit,
-        )
-        for d, (size, limit) in found.items()
-        if d in together
-    ]
+    named: dict[str, list[tuple[int, int]]] = {}
+    for d, (table, limit) in found.items():
+        if d in together:
+            kept = at(table, genes) if any(map(live, carried[d])) else 0
+            named.setdefault(_label(graph, nodes, carried[d], genes), []).append((kept, limit))
+    return [Wedge(name, sum(k for k, _ in parts), sum(m for _, m in parts)) for name, parts in named.items()]
 
 
 def _size(node: Node) -> tuple[Table, int] | None:

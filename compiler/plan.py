@@ -66,11 +66,13 @@ class Plan:
         return found
 
     def _bind(self, mode: Mode, training: bool) -> Program:
+        bound = [self.rebound(i, mode, training) for i in self._instructions]
+        if mode == "batch" and self._store.flat.is_cpu:
+            bound = merged(bound)
+            return list(zip(bound, last_uses(bound), strict=True))
         if self._dead is None:
-            self._dead = last_uses(self._instructions)
-        bound = (self.rebound(i, mode, training) for i in self._instructions)
-        program = list(zip(bound, self._dead, strict=True))
-        return merged(program) if mode == "batch" and self._store.flat.is_cpu else program
+            self._dead = last_uses(bound)
+        return list(zip(bound, self._dead, strict=True))
 
     def rebound(self, i: Instruction, mode: Mode, training: bool) -> Instruction:
         """An instruction as it is in this mode."""
@@ -162,15 +164,19 @@ class Planner:
         out: list[Instruction] = []
         bound = {name: self._bind(view, out) for name, view in views.items()}
         results: list[Register] = []
+        known: dict[Any, Register] = {}
         steps = live.entry.steps
         for k, step in enumerate(steps):
             into = live.node if k == len(steps) - 1 else self._fresh()
             if isinstance(step, Norm):
                 source = results[-1] if results else Register(live.inputs[0])
                 out.append(_norm(step, node.name, source, bound, into))
-            else:
-                out.append(_call(step, live, bound, results, into))
-            results.append(Register(into))
+                results.append(Register(into))
+                continue
+            call = _placed(step, live, results)
+            if call not in known:
+                out.append(_call(call, bound, into))
+            results.append(known.setdefault(call, Register(into)))
         return Piece(live.node, tuple(out), tuple(p for view in views.values() for p in leaves(view)))
 
     def _bind(self, view: View, out: list[Instruction]) -> "Tensor | Register":
@@ -187,6 +193,10 @@ class Planner:
         return self._registers
 
 
+class _Several(tuple[Any, ...]):
+    """A list among the arguments of a call, hashable."""
+
+
 Bound = dict[str, Tensor | Register]
 """The weights of a node: constants, or registers that parts are joined in."""
 
@@ -201,19 +211,32 @@ def _norm(step: Norm, node: str, source: Register, bound: Bound, into: int) -> I
     return instruction(torch.batch_norm, args, {}, into)._replace(norm=Normalised(node, step.channels))
 
 
-def _call(call: Call, live: Live, bound: Bound, results: list[Register], into: int) -> Instruction:
+def _placed(call: Call, live: Live, results: list[Register]) -> Call:
+    """A call whose inputs and earlier results are registers, so that equal calls are made once."""
+
     def value(a: Any) -> Any:
         match a:
             case In(index):
                 return Register(live.inputs[index])
             case Out(index):
                 return results[index]
+            case list():
+                return _Several(map(value, a))
+        return a
+
+    return Call(call.function, tuple(map(value, call.args)), tuple((k, value(v)) for k, v in call.kwargs))
+
+
+def _call(call: Call, bound: Bound, into: int) -> Instruction:
+    def value(a: Any) -> Any:
+        match a:
             case Par(name):
                 return bound[name]
-            case list():
+            case _Several():
                 return [value(b) for b in a]
         return a
 
-    kwargs = {k: value(v) for k, v in call.kwargs}
     fn = function(call.function)
-    return instruction(depthwise if fn is torch.conv2d and call.args[-1] > 1 else fn, [value(a) for a in call.args], kwargs, into)
+    if fn is torch.conv2d and call.args[-1] > 1:
+        fn = depthwise
+    return instruction(fn, [value(a) for a in call.args], {k: value(v) for k, v in call.kwargs}, into)

@@ -62,6 +62,18 @@ class Weighted:
         return self.ranking.draw(rng, count, dict(zip(self.kept, codes, strict=True)))
 
 
+class Independent:
+    """Parts of an assignment that no factor ties to each other, each drawn by itself."""
+
+    def __init__(self, *parts: "Weighted | Ranking") -> None:
+        self.parts = parts
+
+    def draw(self, rng: np.random.Generator, count: int) -> Array:
+        """[count, decisions] genes; a part leaves those of the others 0."""
+        found: Array = np.sum([part.draw(rng, count) for part in self.parts], axis=0, dtype=np.int16)
+        return found
+
+
 class Ranking:
     """The assignments that an elimination counted, in lexicographic order of its variables, parents before children.
 

@@ -59,6 +59,8 @@ class Decisions:
         self.choices: list[Choice] = []
         self.warnings: list[Diagnostic] = []
         self.overrides: dict[Path, tuple[Entry, Scope]] = {}
+        self.overridden: set[str | int] = set()
+        """The names that some override sets, wherever."""
         self.used: set[Path] = set()
         self.sites: dict[Path, list[Span]] = {}
 
@@ -97,6 +99,7 @@ class Decisions:
                 errors.declared_twice(path_text(path), entry.target.span, self.overrides[path][0].target.span)
             )
         self.overrides[path] = (entry, scope)
+        self.overridden.add(path[-1])
 
     def unused(self) -> list[Diagnostic]:
         """One fault for each override that names nothing."""

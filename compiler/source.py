@@ -4,7 +4,7 @@ import operator as python
 from typing import Any
 
 import torch
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
 HEADER = '''"""{title}, by hrdsl: {parameters:,} parameters. Load them with `Network().load_state_dict(...)`."""
 
@@ -40,10 +40,16 @@ def _result(gm: fx.GraphModule) -> str:
     return "dict[str, Tensor | list[Tensor]]" if listed else "dict[str, Tensor]"
 
 
+def dense(weight: Tensor) -> bool:
+    """The weight of a convolution that sums over channels and pixels: with its channels last, as maps are, it is never copied."""
+    return weight.dim() == 4 and min(weight.shape[1:]) > 1
+
+
 def _members(gm: fx.GraphModule) -> list[str]:
     out = []
     for name, p in gm.named_parameters(recurse=False):
-        out.append(f"self.{name} = nn.Parameter(torch.empty({', '.join(map(str, p.shape))}))")
+        layout = ", memory_format=torch.channels_last" if dense(p) else ""
+        out.append(f"self.{name} = nn.Parameter(torch.empty({', '.join(map(str, p.shape))}{layout}))")
     for name, module in gm.named_children():
         out.append(f"self.{name} = {_made(module)}")
     return out

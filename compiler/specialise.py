@@ -10,7 +10,7 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 from .axis import Runs
-from .graph import Graph, Node, Switch
+from .graph import Graph, Node, Outputs, Switch
 from .operator import Step
 from .shape import Shape
 from .sym import Decision, Value, at, deps, merge
@@ -97,7 +97,7 @@ class _Place:
         read = node.inputs if self.select else tuple(i for i in node.inputs if i is not None)
         self.inputs: tuple[int, ...] = tuple(-1 if i is None else i for i in read)
         self.shapes: dict[int, Shape] = {i: graph.nodes[i].shape for i in self.inputs if i >= 0}
-        self.many = op.inputs is None and self.select is None
+        self.many = op.inputs is None and not isinstance(op, Switch | Outputs)
         self.present = None if node.shape.present is True else _memo(node.shape.present)
         self._key = _key(self._deps())
         self._live: dict[tuple[Any, tuple[int, ...]], Live] = {}

@@ -205,6 +205,9 @@ def _clause(block: Block, kind: str, example: str, found: list[Diagnostic]) -> C
     return None
 
 
+PRIORS = "priors stand in the space or in a cell"
+
+
 def _entries(
     lines: Iterable[Line], where: str, blocks: tuple[str, ...], found: list[Diagnostic], require: bool = False
 ) -> tuple[dict[str, Entry], tuple[Entry, ...]]:
@@ -218,8 +221,8 @@ def _entries(
         elif isinstance(line, Goal):
             found.append(errors.misplaced(f"`{line.direction}`", where, line.span, "goals stand in a `search` block"))
         elif isinstance(line, Prior):
-            if not require:
-                found.append(errors.misplaced("`prior`", where, line.span, "priors stand in the space"))
+            if not require and where != "a cell":
+                found.append(errors.misplaced("`prior`", where, line.span, PRIORS))
         elif isinstance(line, Require):
             if not require:
                 found.append(
@@ -263,7 +266,7 @@ def _run(block: Block, spaces: list[str], found: list[Diagnostic]) -> Run | None
     goals = [line for line in block.lines if isinstance(line, Goal)]
     requires = tuple(line for line in block.lines if isinstance(line, Require))
     for prior in (line for line in block.lines if isinstance(line, Prior)):
-        found.append(errors.misplaced("`prior`", f"a `{block.kind}` block", prior.span, "priors stand in the space"))
+        found.append(errors.misplaced("`prior`", f"a `{block.kind}` block", prior.span, PRIORS))
     if block.kind == "train":
         for line in (*goals, *requires):
             found.append(

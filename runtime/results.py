@@ -81,7 +81,7 @@ def _write(searched: Searched, genome: Genome, values: dict[str, float], base: P
         state,
         {"space": compiled.space.name, **{k: f"{v:.6g}" for k, v in values.items()}},
     )
-    picture = draw(dot(outline(found.graph)), base.with_suffix(".svg")).path
+    picture = draw(dot(outline(compiled.graph, genome)), base.with_suffix(".svg")).path
     return Network(base.name, genome, values, costs, compiled.decisions.labels(genome), arch, weights, picture)
 
 

@@ -10,6 +10,7 @@ OPERATORS = ("skip", "plain", "light", "double", "mesa")
 
 SPACE = """
 use std.blocks
+use std.heads
 use std.hyctas
 
 cell flow(k) {{ out = x[k] }}
@@ -35,7 +36,7 @@ space network(classes = {classes}, filters = {filters}, ratio = {ratio}, head = 
   stage stem8 on eighth {{ enter = hyctas.deepen }}
 
   routes paths on high, middle, low {{
-    enter = hyctas.latest
+    enter = heads.coarsest
     layers = {layers}
     cells = {cells}
     widths = {widths}

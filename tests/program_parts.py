@@ -47,6 +47,7 @@ cell blend(to) {
 
 cell coarsest(to) { out = x[length(x) - 1] -> fusion.grow(to) }
 
+cell twice() { out = [x[0] -> global_pool -> linear(2), x[length(x) - 1] -> global_pool] }
 cell concat_all() { out = [f -> resize(x[0]) for f in x] -> concat }
 
 cell means() { out = [f -> global_pool for f in x] -> concat }

@@ -142,7 +142,10 @@ class Writer:
     def resized(self, at: Cell, width: str, depth: int) -> str:
         x, s = self.flow(at, width, depth), self.source(at)
         smaller = self.pick(
-            ("max_pool", "average_pool", "max_pool(3, 2)", "conv(3, 8, 2)", 'conv(2, 8, 2, padding = "valid")')
+            (
+                *("max_pool", "average_pool", "max_pool(3, 2)", "rescale(1/2)", "rescale(2/3)"),
+                *("conv(3, 8, 2)", 'conv(2, 8, 2, padding = "valid")'),
+            )
         )
         smaller = self.slip(
             smaller, ("max_pool(k + 1)", 'conv(9, 8, padding = "valid")', "average_pool(k) -> conv(4, 8)")
@@ -351,7 +354,8 @@ class Writer:
         else:
             heads += ["concat -> conv(1, width = classes)", "sum"]
         if self.chance(0.15):
-            return ["  heads {", f"    one = {self.pick(heads)}", f"    two = {self.pick(heads)}", "  }"]
+            two = self.pick((*heads, "twice", "none"))
+            return ["  heads {", f"    one = {self.pick(heads)}", f"    two = {two}", "  }"]
         return [f"  head = {self.pick(heads)}"]
 
     def demands(self) -> list[str]:

@@ -144,7 +144,7 @@ class Fusion(nn.Module):
         return nn.Sequential(deep, nn.BatchNorm2d(c), nn.Conv2d(c, n, 1), nn.BatchNorm2d(n))
 
     def forward(self, x: list[Tensor]) -> list[Tensor]:
-        return [F.gelu(torch.stack([path(f) for path, f in zip(row, x, strict=True)]).sum(0)) for row in self.blocks]  # type: ignore[arg-type]
+        return [F.gelu(torch.stack([path(f) for path, f in zip(row, x, strict=True)]).sum(0)) for row in self.blocks]
 
 
 class Stage(nn.Module):
@@ -165,7 +165,7 @@ class Stage(nn.Module):
         out = []
         for flow, embed, blocks, norm in zip(x, self.patch_embed, self.branches, self.norm, strict=True):
             tokens = embed(flow)
-            for block in blocks:  # type: ignore[attr-defined]
+            for block in blocks:
                 tokens = block(tokens, flow.shape[2])
             out.append(norm(tokens).transpose(1, 2).unflatten(2, flow.shape[2:]))
         return out
@@ -203,15 +203,14 @@ class Classifier(nn.Module):
         grown = [4 * w for w in widths]
         self.incre_modules = nn.ModuleList(nn.Sequential(Bottleneck(c, w)) for c, w in zip(inner, widths, strict=True))
         self.downsamp_modules = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(a, b, 3, 2, 1), nn.BatchNorm2d(b), nn.ReLU())
-            for a, b in pairwise(grown)
+            nn.Sequential(nn.Conv2d(a, b, 3, 2, 1), nn.BatchNorm2d(b), nn.ReLU()) for a, b in pairwise(grown)
         )
         self.final_layer = nn.Sequential(nn.Conv2d(grown[-1], features, 1), nn.BatchNorm2d(features), nn.ReLU())
         self.classifier = nn.Linear(features, classes)
 
     def forward(self, x: list[Tensor]) -> Tensor:
         y = self.incre_modules[0](x[0])
-        for down, grow, flow in zip(self.downsamp_modules, self.incre_modules[1:], x[1:], strict=True):  # type: ignore[arg-type]
+        for down, grow, flow in zip(self.downsamp_modules, self.incre_modules[1:], x[1:], strict=True):
             y = grow(flow) + down(y)
         out: Tensor = self.classifier(self.final_layer(y).mean((2, 3)))
         return out

@@ -17,12 +17,14 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from hrdsl.cli.explain import explain
+from hrdsl.cli.library import modules
 from hrdsl.cli.main import main
 from hrdsl.compiler.api import Compiled, compile_file, compile_module
 from hrdsl.compiler.constraints import computed
 from hrdsl.compiler.conventions import CONVENTIONS, DEFAULT, QUANTITIES, Convention, Rule
 from hrdsl.compiler.cost import Costs
 from hrdsl.compiler.module import extract
+from hrdsl.compiler.ops import operators
 from hrdsl.compiler.sym import at
 from hrdsl.dsl.diagnostic import Source
 from hrdsl.dsl.modules import load_source
@@ -188,6 +190,15 @@ def test_first_rule_that_fits() -> None:
     assert count(Rule("biases", 1)) == 2 * 16
     assert count(Rule("elements", 1, ("linear",), ("part",))) == 2 * 4 * 16
     assert count() == 0
+
+
+def test_names_of_rules_exist() -> None:
+    """Operators or families, and cells of the library."""
+    rules = [rule for c in CONVENTIONS.values() for rule in c.rules]
+    kinds = {name for kind in operators().values() for name in (kind.name, kind.family)}
+    cells = {cell for module in modules().values() for cell in module.cells}
+    assert {name for rule in rules for name in rule.operators} <= kinds
+    assert {name for rule in rules for name in rule.within} <= cells
 
 
 def test_copies_are_counted() -> None:

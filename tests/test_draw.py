@@ -13,18 +13,22 @@ import pytest
 from hrdsl.compiler import draw as drawing
 from hrdsl.compiler.api import compile_file, compile_module
 from hrdsl.compiler.draw import dot, draw
+from hrdsl.compiler.found import found_text
 from hrdsl.compiler.graph import Graph
 from hrdsl.compiler.grid import Grid
 from hrdsl.compiler.labels import colours, font
 from hrdsl.compiler.outline import outline
 from hrdsl.compiler.picture import Outline
+from hrdsl.compiler.placed import placed
+from hrdsl.compiler.svg import lean
 from hrdsl.dsl.diagnostic import Source
 from hrdsl.dsl.modules import load_source
 
 ROOT = Path(__file__).parents[1]
 GOLDEN = Path(__file__).parent / "golden" / "draw"
 ROUTES = ROOT / "tests" / "routes" / "trellis.arch"
-CLASSICS = ROOT / "examples" / "classics"
+EXAMPLES = ROOT / "examples"
+CLASSICS = EXAMPLES / "classics"
 TINY = ROOT / "examples" / "tiny.arch"
 ONE = {"coarse.width": "32", "s2.times": "2", "s2.fine.light_attention.heads": "2", "s2.fine.cell": "light_attention"}
 LARGEST = {
@@ -209,11 +213,15 @@ def test_the_legend_names_what_is_drawn(tiny: Graph) -> None:
 
 
 def test_a_name_keeps_its_colour(tiny: Graph) -> None:
-    names = ["residual", "bottleneck", "inverted_residual", "separable", "light_attention", "grow", "conv_bn_relu"]
-    together = colours(names)
-    assert len(set(together.values())) == len(names)
-    assert all(colours([n])[n] == together[n] for n in names)
-    assert outline(tiny, (0,) * 6).cells == outline(tiny).cells
+    cells = outline(tiny).cells
+    assert dict(cells) == {
+        "exchange": "fusion",
+        "grow": "convolution",
+        "light_attention": "attention of all pixels",
+        "residual": "convolution",
+    }
+    assert len(set(colours(cells).values())) == 4
+    assert outline(tiny, (0,) * 6).cells == cells
 
 
 def test_names_are_escaped() -> None:
@@ -292,8 +300,9 @@ def test_routes_are_cells_by_layer_and_stride() -> None:
     assert all("residual" in [o.name for o in b.options] for b in slots)
     assert ("paths.high[1]", "paths.middle[2]") in {(k.source, k.target) for k in whole.links}
     one = outline(space.graph, space.decisions.largest())
+    assert one.cells == whole.cells
     assert not any(b.open for b in one.boxes)
-    assert all(o.settings[0].name == "route" for b in one.boxes if len(b.options) > 1 for o in b.options)
+    assert all(len(b.options) == 1 for b in one.boxes)
 
 
 def test_several_heads_have_a_box_each() -> None:
@@ -357,3 +366,156 @@ def test_a_chain_of_chains_shows_its_cells() -> None:
         ("bottleneck", 3, "2048 @ 1/32"),
     ]
     assert [name for name, _, _ in shown] == ["input", "pooled", *["bottleneck"] * 4, "global_pool", "linear"]
+
+
+# the systems
+
+
+def system(name: str, space: str | None = None, **settings: object) -> Graph:
+    return compile_file(EXAMPLES / f"{name}.arch", space, settings).graph
+
+
+@pytest.fixture(scope="module")
+def hrnas() -> Graph:
+    return system("hrnas/cityscapes", where="everywhere")
+
+
+NATURES = {
+    "blocks.residual": "convolution",
+    "blocks.inverted_residual": "light convolution",
+    "blocks.separable(kernel = 5)": "light convolution",
+    "attention.self_attention": "attention of all pixels",
+    "attention.pooled_attention": "light attention",
+    "attention.window_attention(7)": "attention in windows",
+    "attention.window_attention(7, 0)": "attention in stripes",
+    "attention.axial_attention": "attention in stripes",
+    "conv(1)": "1x1 or linear",
+    "max_pool(3, stride = 1)": "pooling, resizing",
+    "trionet.local_attention(stride = 1)": "attention in windows",
+    "hyctas.light": "light convolution",
+    "hyctas.mesa": "attention of all pixels",
+    "hrnas.searching_block": "light convolution",
+}
+
+
+def test_the_kind_of_a_cell_follows_from_what_it_computes(tmp_path: Path) -> None:
+    cells = ", ".join(name for name in NATURES if name != "max_pool(3, stride = 1)")
+    modules = "".join(f"use std.{m}\n" for m in ("blocks", "attention", "fusion", "hrnas", "hyctas", "trionet"))
+    text = (
+        f"hrdsl 1\n\n{modules}\nspace all() {{\n  input = [16, 28, 28]\n  branch a at 1/1 {{ width = 16 }}\n"
+        f"  stage s on a {{ cell in {{{cells}}} }}\n  head = concat\n}}\n"
+    )
+    (box,) = (b for b in outline(compiled(tmp_path, text)).boxes if b.role == "slot")
+    expected = [kind for name, kind in NATURES.items() if not name.startswith("max_pool")]
+    assert {o.name: o.nature for o in box.options} == dict(zip([o.name for o in box.options], expected, strict=True))
+
+
+def test_every_searching_block_is_one_box(hrnas: Graph) -> None:
+    """HR-NAS has 61 of them for segmentation, those between branches on the edges of its fusions."""
+    blocks = {d.path.rpartition(".searching_block.")[0] for d in hrnas.decisions}
+    picture = outline(hrnas)
+    assert len(blocks) == 61 == sum(b.open for b in picture.boxes)
+    edges = [b for b in picture.boxes if b.role == "edge"]
+    assert Counter(b.stage for b in edges) == {"s1": 1, "s2": 4, "s3": 7, "s4": 10}
+    assert {b.lane for b in edges if b.stage == "s2"} == {"b1", "b1 from b2", "b2 from b1", "b2"}
+    assert all(k.target.endswith("fuse") for k in picture.links if " from " in k.source)
+
+
+def test_pies_are_what_is_left_of_each_group(hrnas: Graph) -> None:
+    block = "s3.b2[1].searching_block"
+    left = {"[1].kernel_group.hidden": 36, "[2].kernel_group.hidden": 0, "lightweight_transformer.tokens": 16}
+    chosen = {
+        d.path: str(
+            next((n for end, n in left.items() if d.path.endswith(end) and d.path.startswith(block)), d.values[-1])
+        )
+        for d in hrnas.decisions
+    }
+    picture = outline(hrnas, genes_of(hrnas, chosen))
+    box = next(b for b in picture.boxes if b.key == "s3.b2[1]")
+    assert {w.name: (w.kept, w.most) for w in box.pie} == {
+        "3x3": (36, 144),
+        "5x5": (0, 144),
+        "7x7": (144, 144),
+        "tokens": (16, 64),
+    }
+    assert sum(bool(b.pie) for b in picture.boxes) == 61
+    text = dot(picture)
+    assert 'style="wedged"' in text and ">39%<" in text
+    assert all(word in text.splitlines()[1] for word in (">3x3<", ">5x5<", ">7x7<", ">tokens<", ">removed<"))
+
+
+def test_sizes_that_follow_each_other_make_no_pie(tmp_path: Path) -> None:
+    text = GATED.replace("inverted_residual(kernel in {3, 5})", "inverted_residual(expand in {2, 4})")
+    graph = compiled(tmp_path, text)
+    assert not any(b.pie for b in outline(graph, [0] * len(graph.decisions)).boxes)
+
+
+def test_lanes_are_resolutions_with_a_row_for_each_route() -> None:
+    """HyCTAS, Fig. 4: three routes that have no cell in common."""
+    picture = outline(system("hyctas/figure4", "three"))
+    lanes = [(t.title.replace(" ", "").split(","), t.place) for t in picture.lanes if t.title]
+    assert [(sorted(names), place) for names, place in lanes] == [
+        (["quarter"], "1/4"),
+        (["eighth", "fused", "high"], "1/8"),
+        (["middle"], "1/16"),
+        (["low"], "1/32"),
+    ]
+    rows = Counter(b.lane for b in picture.boxes if b.role == "slot")
+    assert sorted(rows.values()) == [1, 8, 9, 15, 15]
+    assert picture.small
+    columns = {(b.lane, int(re.findall(r"\[(\d+)\]", b.key)[0])): b.column for b in picture.boxes if b.role == "slot"}
+    assert len({column for (_, layer), column in columns.items() if layer == 5}) == 1
+    kinds = {o.name: o.nature for b in picture.boxes if b.role == "slot" for o in b.options}
+    assert kinds == {"conv_bn_relu": "convolution", "light": "light convolution", "mesa": "attention of all pixels"}
+
+
+def test_what_routes_share_is_drawn_once() -> None:
+    """HyCTAS-L: 20 layers; two routes leave the first in the layer before they halve, behind 9 layers, and 5 and 11."""
+    picture = outline(system("hyctas/l"), detail=True)
+    rows = Counter(b.lane for b in picture.boxes if b.role == "slot")
+    assert sorted(rows.values()) == sorted([20, 1, 20 - 9, 1, 11 - 5, 20 - 11])
+
+
+def test_an_inner_choice_is_that_of_the_box() -> None:
+    graph = system("trionet/space")
+    slots = [b for b in outline(graph).boxes if b.role in ("slot", "enter")]
+    assert len(slots) == 14
+    assert all([o.name for o in b.options] == ["convolution", "local_attention", "axial_attention"] for b in slots)
+    assert {b.cell for b in slots} == {"trio"}
+    assert [o.nature for o in slots[0].options] == ["convolution", "attention in windows", "attention in stripes"]
+    one = outline(graph, [len(d) - 1 for d in graph.decisions])
+    assert all(len(b.options) == 1 for b in one.boxes)
+
+
+def test_a_flow_that_only_gives_a_size_is_no_link() -> None:
+    picture = outline(system("hyctas/s"))
+    assert "input" not in {k.source for k in picture.links if k.target.startswith("heads")}
+
+
+def test_large_pictures_are_colours_unless_asked_for_more(hrnas: Graph) -> None:
+    picture, full = outline(hrnas), outline(hrnas, detail=True)
+    assert picture.small and not full.small
+    names = (text.count(">searching_block<") for text in (dot(picture), dot(full)))
+    assert next(names) == 1 and next(names) > 50
+
+
+def test_a_found_network_is_placed_in_its_space(tmp_path: Path) -> None:
+    space = compile_file(TINY)
+    genes = space.decisions.smallest()
+    network = compiled(tmp_path, found_text(space, genes, []))
+    assert placed(space.graph, network) == tuple(genes)
+    assert placed(space.graph, compiled(tmp_path, PLAIN)) is None
+
+
+def test_svg_is_made_small() -> None:
+    text = b'<!-- a -->\n<path d="M10.00,10.00C10.00,10.00 20.04,10.00 20.04,10.00 20.04,0.1 10.00,-0.04 10,0 10,0 10.00,10.00 10.00,10.00"/>'
+    assert lean(text) == b'<path d="M10,10L20,10A10,10 0 0 0 10,0Z"/>'
+    assert lean(b'<title>a</title>\n<g id="a_x"><a xlink:title="b">') == b'<g id="a_x"><a xlink:title="b">'
+
+
+def test_the_pictures_of_the_documentation_are_there_and_small() -> None:
+    text = (ROOT / "docs" / "pictures.md").read_text()
+    shown = re.findall(r"\((systems/\w+\.svg)\)", text)
+    made = {f"systems/{p.name}" for p in (ROOT / "docs" / "systems").glob("*.svg")}
+    assert set(shown) == made and len(shown) == len(made) == 8
+    assert all((ROOT / "docs" / name).stat().st_size < 200_000 for name in shown)

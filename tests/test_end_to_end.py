@@ -22,7 +22,7 @@ from hrdsl.cli.main import main
 from hrdsl.compiler.api import compile_file
 from hrdsl.runtime import checkpoint, searching, train
 from hrdsl.runtime.evaluate import network_miou
-from hrdsl.runtime.results import network_of
+from hrdsl.runtime.results import load_weights, network_of
 from hrdsl.runtime.search.study import read
 from hrdsl.runtime.task import examples
 
@@ -297,6 +297,18 @@ def test_retrained(lab: Lab, retrained: tuple[Path, dict[str, Any]]) -> None:
     assert json.loads(Path(data["weights"]).with_suffix(".json").read_text()) == data
     test = examples("digits.scenes", "test", 400, 16, torch.device("cpu"), lab.cache)
     assert network_miou(network_of(compile_file(arch), Path(data["weights"])), test) == data["miou"]
+
+
+def test_retrain_begins_with_weights(lab: Lab, retrained: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    """One step from given weights stays near them; an other network's are refused."""
+    arch, data = retrained
+    words = ["--out", tmp_path, "--steps", 1, "--cache", lab.cache, "--device", "cpu", "--quiet", "--weights"]
+    status, again, _ = command("retrain", arch, *words, data["weights"])
+    first, then = (load_weights(Path(d["weights"])) for d in (data, again))
+    moved = [(first[n] - then[n]).abs().max() for n in first if n.endswith("weight")]
+    assert status == 0 and max(moved) < 0.05
+    status, _, said = command("retrain", arch, *words, lab.data["front"][0]["weights"])
+    assert status == 2 and "holds another network" in said
 
 
 def test_retrain_refuses_open_choices(lab: Lab, tmp_path: Path) -> None:

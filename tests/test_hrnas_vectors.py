@@ -5,6 +5,9 @@ from typing import Any
 
 import pytest
 import torch
+from torch import fx
+
+from hrdsl.compiler.graph import Graph
 
 from . import vectors
 
@@ -33,7 +36,13 @@ def settings(meta: dict[str, Any]) -> str:
 
 def shared(meta: dict[str, Any]) -> str:
     """What blocks alone and the blocks of a fusion are told."""
-    where = "off" if not meta.get("tokens") else "everywhere" if meta.get("transformer_on_non_residual", True) else "identity"
+    where = (
+        "off"
+        if not meta.get("tokens")
+        else "everywhere"
+        if meta.get("transformer_on_non_residual", True)
+        else "identity"
+    )
     expand = meta["expand"]
     return (
         f"kernels = {listed(meta['kernels'])}, {f'expand = {expand}, ' if expand else ''}norm = bn(1/1000, 1/100), "
@@ -119,11 +128,23 @@ def test_fusion(name: str, tmp_path: Path) -> None:
     case = vectors.read("hrnas", name)
     path = vectors.space(fusion(case), tmp_path, {})
     network = vectors.network(path, case, "hrnas:fusion_and_growth", folder=tmp_path, fresh=["s1.*.enter.**"])
-    graph = vectors.compile_file(path).graph
-    begun = [n.name for n in graph.nodes if n.name.endswith("enter.begin.conv")]
-    ends = [graph.nodes[i].name for i in graph.nodes[graph.output].inputs if i is not None]
-    found = vectors.part(network, begun, ends)(*case.inputs.values())
+    found = through(network, vectors.compile_file(path).graph)(*case.inputs.values())
     vectors.check(found, list(case.outputs.values()))
+
+
+def through(network: fx.GraphModule, graph: Graph) -> fx.GraphModule:
+    """From the beginnings of the branches to the outputs."""
+    begun = [n.name for n in graph.nodes if n.name.endswith("enter.begin.conv")]
+    return vectors.part(network, begun, [made(graph, i) for i in graph.nodes[graph.output].inputs if i is not None])
+
+
+def made(graph: Graph, i: int) -> str:
+    """The node that computes what node i passes on."""
+    while graph.nodes[i].op.name == "identity":
+        (source,) = graph.nodes[i].inputs
+        assert source is not None
+        i = source
+    return graph.nodes[i].name
 
 
 # networks ----------------------------------------------------------------------------------------------------------
@@ -182,7 +203,9 @@ def behind(tap: str, nodes: list[str]) -> str:
         return "head.classification_head.features.global_pool"
     index, stage, b = place[0], place[0] // 2, f"b{place[1] + 1}"
     if index == 0:
-        return next(n for n in nodes if n.startswith("stem.") and n.endswith("relu") and "half" not in n and "block" not in n)
+        return next(
+            n for n in nodes if n.startswith("stem.") and n.endswith("relu") and "half" not in n and "block" not in n
+        )
     if index % 2:
         mine = [n for n in nodes if n.startswith(f"s{stage + 1}.{b}[") and n.endswith("searching_block.sum")]
         return mine[-1]

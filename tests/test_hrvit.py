@@ -112,7 +112,7 @@ def test_figures(name: str, head: str, size: int, classes: int, windows: tuple[i
     assert round(found["macs"] / 1e9, 3) == known["macs"]
     if "parameters" in known:
         assert known["parameters"] in (found["parameters"], round(found["parameters"] / 1e6, 3))
-    if classes == 150 or windows[3:] in ((9,), (11,), (13,)):
+    if classes == 150 or windows[3:] not in ((), (15,)):
         return
     with torch.device("meta"):
         theirs = released(name, head, classes, windows).eval()
@@ -193,6 +193,7 @@ def test_table_5(row: str) -> None:
     genes = [d.labels.index("false" if d.path.split(".")[-1] in off else "true") for d in space.graph.decisions]
     found = space.costs.one(genes)
     assert (found["parameters"], found["macs"]) == (known["params"], known["macs"])
+    assert space.counted("hrvit-paper").one(genes)["operations"] == known["paper_conv"]
 
 
 def test_table_5_is_all_its_rows() -> None:
@@ -213,6 +214,12 @@ def test_released_names_and_shapes() -> None:
     tracked = {name for name in shapes if name.endswith("num_batches_tracked")}
     assert len(made.state) == len(network.state_dict())
     assert {*released("b1", "imagenet", 1000).state_dict()} == {*shapes} > tracked
+
+
+def test_shapes_of_the_segmentation_head() -> None:
+    known = [tuple(shape) for shape in fact("b1_segformer_head_shapes")["parameters"].values()]
+    nodes = [n for n in compiled("b1_segformer").graph.nodes if n.name.startswith("head.")]
+    assert sorted(tuple(axis.limit for axis in w.axes) for n in nodes for w in n.weights) == sorted(known)
 
 
 def test_the_silent_factor() -> None:
@@ -462,7 +469,7 @@ def test_the_space_in_small() -> None:
     """Architectures of the reduced space run, and cost what torch counts."""
     space = compiled("space", size=64, base=8, classes=11)
     assert space.decisions.count().exact
-    for row in space.decisions.sample(np.random.default_rng(0), 6):
+    for row in space.decisions.sample(np.random.default_rng(0), 3):
         genes = tuple(int(g) for g in row)
         network, costs = extract(space.graph, None, genes), space.costs.one(genes)
         assert counted(network.eval(), 64, 64) == costs["macs"]

@@ -3,9 +3,11 @@
 import json
 import random
 import re
+from collections.abc import Callable
 from fractions import Fraction
 from functools import cache
 from itertools import permutations
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -42,25 +44,45 @@ def network(name: str, **settings: Any) -> Compiled:
 # the published networks --------------------------------------------------------------------------------------------
 
 
+def counts(made: Compiled, kept: Callable[[str], bool] = lambda name: True) -> tuple[int, int, int]:
+    """Parameters, MACs of convolutions and linear maps, MACs of attention of the nodes of these names."""
+    nodes, found = made.graph.nodes, [0, 0, 0]
+    for node in (n for n in nodes if kept(n.name)):
+        found[0] += sum(prod(axis.limit for axis in w.axes) for w in node.weights)
+        inputs = tuple(nodes[i].shape for i in node.inputs if i is not None)
+        found[1 + (node.op.name == "attention")] += sum(map(prod, node.op.work(inputs, node.shape)))
+    return found[0], found[1], found[2]
+
+
 @pytest.mark.parametrize("name", ["S", "M", "L"])
 def test_the_grid_of_counts(name: str) -> None:
     """Parameters without and with auxiliary heads and as deployed; MACs of convolutions and of attention."""
     rows = [row for row in facts("params_flops_grid") if row["arch"] == name]
     assert len(rows) == 24
     for row in rows:
-        ratio = Fraction(row["stem_head_width"])
-        made = [
-            network.__wrapped__(name.lower(), filters=row["Fch"], ratio=ratio, head_type=row["model_type"], training=k)
-            for k in range(3)
-        ]
-        assert [m.costs.one(())["parameters"] for m in made] == [
-            row["params_deploy_noaux_no_ffm16_ffm32"],
-            row["params_total_noaux"],
-            row["params_total_aux"],
-        ]
-        convolutions = made[1].counted("hyctas-table7").one(())["operations"]
-        assert convolutions == row["conv_macs"]
-        assert made[1].costs.one(())["macs"] - convolutions == row["bmm_macs"]
+        settings = {"filters": row["Fch"], "ratio": Fraction(row["stem_head_width"]), "head_type": row["model_type"]}
+        made = compile_file(EXAMPLES / f"{name.lower()}.arch", settings={**settings, "training": 2})
+        assert counts(made)[0] == row["params_total_aux"]
+        features = counts(made, lambda n: "auxiliary" not in n or ".features." in n)
+        assert features == (row["params_total_noaux"], row["conv_macs"], row["bmm_macs"])
+        assert counts(made, lambda n: "auxiliary" not in n)[0] == row["params_deploy_noaux_no_ffm16_ffm32"]
+
+
+@pytest.mark.parametrize("name", ["S", "M", "L"])
+def test_what_is_trained_and_what_is_deployed(name: str) -> None:
+    """The parameter `training` and the cost conventions, at the defaults of the files."""
+    made = [network(name.lower(), training=k) for k in range(3)]
+    row = next(
+        row
+        for row in facts("params_flops_grid")
+        if (row["arch"], row["Fch"], row["model_type"]) == (name, 16 if name == "L" else 12, int(name != "S"))
+        and Fraction(row["stem_head_width"]) == (1 if name == "L" else Fraction(8, 12))
+    )
+    keys = "params_deploy_noaux_no_ffm16_ffm32", "params_total_noaux", "params_total_aux"
+    assert [m.costs.one(())["parameters"] for m in made] == [row[key] for key in keys]
+    assert made[1].costs.one(())["macs"] == row["conv_macs"] + row["bmm_macs"]
+    assert made[1].counted("hyctas-table7").one(())["operations"] == row["conv_macs"]
+    assert made[1].counted("hyctas-table3").one(())["operations"] == row["conv_macs"] + row["bmm_macs"]
 
 
 @pytest.mark.parametrize("name", ["S_F12_w8of12_mt0", "M_F12_w8of12_mt1", "L_F16_w12of12_mt1"])

@@ -196,6 +196,10 @@ LAWS: dict[str, list[Law]] = {
         Law("... not all zero", WIDTHS + "prior fine.width {8: 0}", "E410"),
         Law("a value that no architecture has", WIDTHS + "prior fine.width {9: 1}", "E410"),
         Law("a value stands once", WIDTHS + "prior fine.width {8: 1, 8: 2}", "E402"),
+        Law("in a cell", stage("cell = c"), 2, "cell c(width) { k in {1, 3}\n prior k {1: 1, 3: 2}\n out = x -> conv(k, width) }"),
+        Law("... with values of its own", stage("cell = c"), "E410", "cell c(width) { k in {1, 3}\n prior k {5: 1}\n out = x -> conv(k, width) }"),
+        Law("... and nothing where all is fixed", stage("cell = c(k = 1)"), 1, "cell c(width) { k in {1, 3}\n prior k {3: 2}\n out = x -> conv(k, width) }"),
+        Law("not in a stage", stage("cell in {conv(1), conv(3)}\n prior cell {conv: 1}"), "E212"),
     ],
     "13 constraints": [
         Law("`any` of what is not there", DEPTH + "require any([s1.a == 1])", 1),

@@ -106,6 +106,44 @@ def again(n: int, p: int) -> Tally:
     return total(conv_bn(n, n // 4, 1, p), conv_bn(n // 4, n // 4, 3, p), conv_bn(n // 4, n, 1, p))
 
 
+def behind_factor(c: int, p: int) -> Tally:
+    """Attention with queries and keys of an eighth of the width, times a factor."""
+    narrow = times(2, conv(c, c // 8, 1, p, bias=True))
+    return total(narrow, conv(c, c, 1, p, bias=True), Tally(1, p * p * (c // 8 + c)))
+
+
+def fused(c: int, n: int, p: int) -> Tally:
+    return total(conv_bn(c, n, 1, p), times(2, conv_bn(n, n, 1, 1)))
+
+
+def decoded(c: int, n: int, hidden: int, maps: int, p: int) -> Tally:
+    half = total(conv_bn(c, n, 3, p // 4), conv_bn(n, n, 3, p // 4), conv_bn(c, n, 1, p))
+    return total(half, conv_bn(n, hidden, 3, p), conv(hidden, maps, 1, p, bias=True))
+
+
+def group(c: int, h: int, k: int, p: int, q: int) -> Tally:
+    """The hidden channels of one kernel: from p pixels to q."""
+    return total(conv_bn(c, h, 1, p), depthwise(h, k, q), norm(h))
+
+
+def tokens(c: int, n: int, out: int, d: int) -> Tally:
+    """The lightweight transformer: n tokens of d pixels, as the closed forms of its code say it."""
+    parameters = (c + 2) * n + 2 * n + 12 * d * d + 8 * d + n * d + n * out + 2 * out
+    return Tally(parameters, d * n * (c + 2 + out) + 12 * n * d * d + 4 * n * n * d)
+
+
+def wide_layer(n: int, d: int) -> Tally:
+    """Attention among n tokens and a part four times as wide, with biases and two norms."""
+    parts = times(4, linear(d, d, n)), attend(n, n, d), linear(d, 4 * d, n), linear(4 * d, d, n), times(2, norm(d))
+    return total(*parts)
+
+
+def residual(c: int, n: int, q: int, same: bool = False) -> Tally:
+    """`blocks.residual` with q pixels behind it."""
+    body = total(conv_bn(c, n, 3, q), conv_bn(n, n, 3, q))
+    return body if same else total(body, conv_bn(c, n, 1, q))
+
+
 POOLED = total(self_attention(C, P, H), conv(C, C, 1, H, bias=True), norm(C))
 FEED = total(conv(C, 64, 1, P, bias=True), depthwise(64, 3, P, bias=True), conv(64, C, 1, P, bias=True))
 READ = total(Tally(8 * C, 0), times(2, linear(C, C, P)), attend(8, P, C))
@@ -222,6 +260,24 @@ ONE: dict[str, tuple[tuple[int, ...], Tally]] = {
         ),
     ),
     "to_tokens -> hrvit.diverse_shortcut": ((P, C), FACTORS),
+    "hyctas.light(24)": ((24, 32, 32), total(conv_bn(C, 24, 3, Q), conv_bn(C, 24, 1, P))),
+    "hyctas.light(24, 2)": ((24, 16, 16), conv_bn(C, 24, 3, Q)),
+    "hyctas.light_double(24)": (
+        (24, 32, 32),
+        total(conv_bn(C, 24, 3, Q), conv_bn(24, 24, 3, Q), conv_bn(C, 24, 1, P)),
+    ),
+    "hyctas.light_double(24, 2)": ((24, 16, 16), total(conv_bn(C, 24, 3, Q), conv_bn(24, 24, 3, Q))),
+    "hyctas.plain_double(24, 2)": ((24, 16, 16), total(conv_bn(C, 24, 3, Q), conv_bn(24, 24, 3, Q))),
+    "hyctas.attend": (MAP, behind_factor(C, P)),
+    "hyctas.mesa(16)": (MAP, total(times(2, conv_bn(C, C, 1, P)), behind_factor(C, P), norm(C))),
+    "hyctas.mesa(24, 2)": (
+        (24, 16, 16),
+        total(conv_bn(C, 24, 1, P), behind_factor(24, P), norm(24), conv_bn(24, 24, 1, Q), conv_bn(C, 24, 3, Q)),
+    ),
+    "hyctas.skip(24)": ((24, 32, 32), conv_bn(C, 24, 1, P)),
+    "hyctas.feature_fusion(24)": ((24, 32, 32), fused(C, 24, P)),
+    "hyctas.half_attention": (MAP, total(times(2, conv_bn(C, C, 1, P)), behind_factor(C, Q), norm(C))),
+    "hyctas.decoder(5, 8)": ((5, 32, 32), decoded(C, 8, 8, 5, P)),
     "trionet.convolution(2, 5)": ((C, 16, 16), conv(C, C, 5, Q)),
     "trionet.local_attention(2, 5, 1/2, 1/2, 2)": (
         (8, 16, 16),
@@ -246,6 +302,44 @@ ONE: dict[str, tuple[tuple[int, ...], Tally]] = {
         (128, 4, 4),
         total(again(C, P), around(C, 32, Q), around(32, 64, Q // 4), again(64, Q // 4), around(64, 128, Q // 16)),
     ),
+    "hrnas.searching_block(16)": (
+        MAP,
+        total(*(total(group(C, 64, k, P, P), conv(64, C, 1, P)) for k in (3, 5, 7)), norm(C)),
+    ),
+    "hrnas.searching_block(24, 2, [3, 5], 2)": (
+        (24, 16, 16),
+        total(*(total(group(C, 32, k, P, Q), conv(32, 24, 1, Q)) for k in (3, 5)), norm(24), Tally(48, 48 * Q)),
+    ),
+    'hrnas.searching_block(24, 2, [3], 1, where = "everywhere", transformer = '
+    "hrnas.lightweight_transformer(most = 4, side = 3))": (
+        (24, 16, 16),
+        total(group(C, C, 3, P, Q), conv(C, 24, 1, Q), norm(24), Tally(48, 48 * Q), tokens(C, 4, 24, 9)),
+    ),
+    'hrnas.searching_block(16, kernels = [5], expansion = false, where = "identity", transformer = '
+    "hrnas.paper_transformer(most = 4, side = 3))": (
+        MAP,
+        total(
+            depthwise(C, 5, P),
+            conv(C, C, 1, P),
+            times(2, norm(C)),
+            conv_bn(C + 2, 4, 1, P),
+            times(2, wide_layer(4, 9)),
+            Tally(4 * 9, 0),
+            conv_bn(4, C, 1, 9),
+        ),
+    ),
+    "hrnas.searching_block(24, kernels = [3, 5], expand = 1, project = hrnas.project_excited)": (
+        (24, 32, 32),
+        total(
+            group(C, C, 3, P, P),
+            group(C, C, 5, P, P),
+            linear(32, 8),
+            linear(8, 32),
+            conv_bn(32, 24, 1, P),
+            Tally(48, 48 * P),
+        ),
+    ),
+    "hrnas.convolution(3, 24, 2)": ((24, 16, 16), conv_bn(C, 24, 3, Q)),
     "heads.fcn(11, 8)": ((11, 32, 32), total(conv_bn(C, 8, 3, P), conv(8, 11, 1, P, bias=True))),
 }
 
@@ -284,6 +378,25 @@ LISTS: dict[str, tuple[tuple[int, ...], Tally]] = {
         (5, 32, 32),
         total(GROWN, NARROWED, conv_bn(24, 8, 1, P), conv(8, 5, 1, P, bias=True)),
     ),
+    "hyctas.stem(8, 12)": (
+        (12, 2, 2),
+        total(GROWN, conv_bn(24, 8, 3, H // 4), conv_bn(8, 12, 3, H // 16), conv_bn(12, 12, 3, H // 16)),
+    ),
+    "hyctas.deepen(12)": ((12, 4, 4), total(GROWN, conv_bn(24, 12, 3, H // 4), conv_bn(12, 12, 3, H // 4))),
+    "hyctas.merge(8)": (
+        (8, 32, 32),
+        total(
+            GROWN,
+            conv_bn(24, 16, 1, H),
+            conv_bn(32, 16, 3, Q),
+            conv_bn(16, 8, 1, Q),
+            conv_bn(16, 8, 3, P),
+        ),
+    ),
+    "hrnas.dense_head(5, 8, blocks.conv_bn_relu(1))": (
+        (5, 32, 32),
+        total(GROWN, conv_bn(48, 8, 1, P), conv(8, 5, 1, P, bias=True)),
+    ),
     "heads.keypoints(5)": ((5, 32, 32), conv(8, 5, 1, P, bias=True)),
     "heads.classification(5)": ((5,), total(GROWN, linear(48, 5))),
 }
@@ -304,7 +417,45 @@ FOURS: dict[str, tuple[tuple[int, ...], Tally]] = {
         ),
     ),
 }
+LOW = total(GROWN, conv_bn(24, 32, 3, H // 4))
+"""What begins the three coarser branches."""
+LAST = total(times(2, conv_bn(32, 32, 1, H // 4)), behind_factor(32, H // 16), norm(32))
+FOURS |= {
+    "hyctas.fuse_routes": ((32, 4, 4), total(LOW, fused(32, 32, H // 4))),
+    "hyctas.segmentation(5)": ((5, 32, 32), total(LOW, LAST, decoded(32, 32, 32, 5, H // 4))),
+    "hyctas.instance -> concat": (
+        (3, 32, 32),
+        total(LOW, LAST, conv_bn(16, 48, 1, Q), *(decoded(80, 32, 16, maps, Q) for maps in (1, 2))),
+    ),
+}
+FOURS |= {
+    "hrnas.classification_head(5, [8, 16, 24, 40], 12, blocks.residual)": (
+        (5,),
+        total(
+            LOW,
+            residual(8, 8, P, same=True),
+            residual(16, 16, Q, same=True),
+            residual(24, 24, H, same=True),
+            residual(32, 40, H // 4),
+            residual(8, 16, Q),
+            residual(16, 24, H),
+            residual(24, 40, H // 4),
+            conv_bn(40, 12, 1, H // 4),
+            linear(12, 5),
+        ),
+    ),
+}
 FUSES: dict[str, Tally] = {
+    "hrnas.enter(block = blocks.residual)": Tally(0, 0),
+    "hrnas.exchange(block = blocks.residual)": total(
+        residual(8, 8, P, same=True),
+        residual(16, 8, Q),
+        residual(8, 16, Q),
+        residual(16, 16, Q, same=True),
+        residual(24, 16, H),
+        residual(16, 24, H),
+        residual(24, 24, H, same=True),
+    ),
     "fusion.exchange": total(*UP.values(), *DOWN.values()),
     "fusion.gated_exchange": total(*UP.values(), *DOWN.values()),
     "fusion.neighbours": total(UP[1, 0], UP[2, 1], DOWN[0, 1], DOWN[1, 2]),
@@ -320,6 +471,9 @@ PARTS = {
     "fusion.grow",
     "fusion.gate",
     "fusion.raise",
+    *(f"hrnas.{cell}" for cell in ("kernel_group", "plain_group", "project_each", "project_excited")),
+    *(f"hrnas.{cell}" for cell in ("token_mixer", "paper_mixer", "encoder", "decoder", "attend", "feed_forward", "edge")),
+    *(f"hyctas.{cell}" for cell in ("with_bypass", "join", "beside", "auxiliary")),
     *(
         f"hrvit.{cell}"
         for cell in ("lift", "lower", "raise", "cross_attention", "stripes", "mix_feed_forward", "convolve", "join")

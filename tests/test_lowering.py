@@ -383,3 +383,14 @@ def test_a_factor_begins_where_it_is_told(tmp_path: Path) -> None:
     path.write_text("hrdsl 1\nspace s {\n  input = [3, 8, 8]\n  head = bn -> bn(init = 0) -> bn(init = 1/4)\n}\n")
     factors = [p for n, p in extract(compile_file(path).graph, None, ()).named_parameters() if n.endswith("weight")]
     assert [f.tolist() for f in factors] == [[1.0] * 3, [0.0] * 3, [0.25] * 3]
+
+
+def test_two_halves_are_stored_as_one_whole(tmp_path: Path) -> None:
+    """Halves of a prefix leave no gap behind them: in the largest architecture all is read."""
+    halves = "cell halves() {\n  parts = [x -> split(2, i) -> split(2, j) for i in range(2) for j in range(2)]\n  out = parts -> concat\n}\n"
+    path = tmp_path / "s.arch"
+    path.write_text(
+        f"hrdsl 1\n{halves}\nspace s {{\n  input = [3, 8, 8]\n  stem = conv(1, width in {{8, 12}})\n  head = halves -> conv(1, width = 5)\n}}\n"
+    )
+    store = Store(compile_file(path).graph, 0)
+    assert store.full("head.conv.weight").shape == (5, 12, 1, 1)

@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import replace
 from fractions import Fraction
 from functools import cache
+from math import prod
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from hrdsl.compiler.api import Compiled
 from hrdsl.compiler.decisions import Decisions
 from hrdsl.compiler.graph import Prior
 from hrdsl.compiler.ranking import Die, below
-from hrdsl.compiler.sym import aggregate, apply, variable
+from hrdsl.compiler.sym import aggregate, apply, at, variable
 from hrdsl.dsl.diagnostic import ArchError
 
 from .spaces import SPACES, compile_space, compile_text
@@ -204,6 +205,71 @@ def test_two_priors_multiply() -> None:
     )
 
 
+def test_a_prior_on_what_is_not_always_there() -> None:
+    """It applies where the decision is; elsewhere all its weights together do, so that it changes no odds of being there."""
+    weights = {True: Fraction(1), False: Fraction(3)}
+    space = compile_text(WEIGHTED.replace("times in 1..3", "times = 1"))
+    (gate,) = (d for d in space.graph.decisions if d.path.endswith("open"))
+    made = Prior(variable(gate), tuple(weights.items()), space.space)
+    decisions = Decisions(replace(space.graph, priors=(made,)), lambda: space.costs)
+    active = decisions.active[gate.index]
+    assert_follows(
+        decisions,
+        expected(
+            decisions,
+            lambda g: gate.values[g[gate.index]] if at(active, g) else None,
+            lambda v: weights.get(v, Fraction(4)),
+        ),
+    )
+
+
+CHAIN = """hrdsl 1
+
+space s {
+  input = [3, 16, 16]
+  stem = conv(3, width = 8)
+  branch b at 1/1 { width = 8 }
+  stage a on b {
+    cell = either
+    times in 1..3
+  }
+  stage z on b {
+    cell = either
+    times = 2
+  }
+  head = conv(1, width = 4)
+}
+cell either(width) {
+  operator in {conv(kernel in {1, 3, 5}, width = width), depthwise(3), relu}
+  prior operator {conv: 1, depthwise: 1, relu: 2}
+  out = x -> operator
+}
+"""
+
+
+def test_priors_of_cells_draw_from_above() -> None:
+    """Depth evenly, then the operators of the cells that are there, then their options: each prior by itself."""
+    decisions = compile_text(CHAIN).decisions
+    assert decisions.count().value == (5 + 5**2 + 5**3) * 5**2
+    odds = {0: Fraction(1, 12), 1: Fraction(1, 4), 2: Fraction(1, 2)}
+    cells = [d for d in decisions.decisions if d.path.endswith("operator")]
+    wanted = {}
+    for genes in decisions.enumerate():
+        there = [d for d in cells if at(decisions.active[d.index], genes)]
+        wanted[genes] = float(prod((odds[genes[d.index]] for d in there), start=Fraction(1, 3)))
+    assert sum(wanted.values()) == pytest.approx(1)
+    assert_follows(decisions, wanted)
+
+
+def test_priors_that_are_not_tied_are_drawn_apart() -> None:
+    """Ten priors of three values each: 59,049 combinations, of which no more than 27 are tied."""
+    text = CHAIN.replace("times = 2", "times = 7")
+    decisions = compile_text(text).decisions
+    rows = decisions.sample(np.random.default_rng(0), 500)
+    assert (decisions.canonical(rows) == rows).all()
+    assert decisions.feasible(rows).all()
+
+
 def test_priors_change_neither_count_nor_numbers() -> None:
     plain, prior = weighted(), weighted(("a.times", {1: Fraction(1)}))
     assert plain.count() == prior.count()
@@ -216,4 +282,4 @@ def test_priors_that_cannot_be_followed() -> None:
         weighted(("a.times", {9: Fraction(1)})).sample(np.random.default_rng(0), 1)
     many = {i: Fraction(1) for i in range(40)}
     with pytest.raises(ArchError, match="E410"):
-        weighted(("a.times", many), ("b.width", many)).sample(np.random.default_rng(0), 1)
+        weighted(("a.times", many), (None, many)).sample(np.random.default_rng(0), 1)

@@ -95,7 +95,9 @@ def test_units_go_through_and_come_back(code: int) -> None:
     """The channels of the projection are units of its norm and of the columns of the inverse projection."""
     made, x = space("mixer(side = 2)", MIXER), image()
     store, n = Store(made.graph, 0), (2, 3, 6)[code]
-    full = {node: store.full(f"head.mixer.{node}.weight") for node in ("tokens.conv", "tokens.bn", "mixed.linear", "conv")}
+    full = {
+        node: store.full(f"head.mixer.{node}.weight") for node in ("tokens.conv", "tokens.bn", "mixed.linear", "conv")
+    }
     assert [tuple(w.shape[:2]) for w in full.values()] == [(6, 5), (6,), (4, 4), (5, 6)]
     small = functional.interpolate(x, (2, 2), mode="bilinear", align_corners=False)
     placed = torch.cat([small, grid(2, 2, "standard").expand(2, -1, -1, -1)], 1)
@@ -114,7 +116,9 @@ def test_gaps_come_back() -> None:
     assert last.shape == (4, 5)
     first, second = (store.full(f"head.joined.{name}.conv.weight") for name in ("first", "second"))
     tokens = torch.cat([functional.conv2d(x, first[:1]), functional.conv2d(x, second)], 1).flatten(2)
-    hidden = functional.linear(tokens, store.full("head.joined.tokens.linear.weight"), store.full("head.joined.tokens.linear.bias"))
+    hidden = functional.linear(
+        tokens, store.full("head.joined.tokens.linear.weight"), store.full("head.joined.tokens.linear.bias")
+    )
     wanted = torch.relu(hidden).transpose(1, 2) @ last[:, [0, 2, 3, 4]].T + store.full("head.joined.linear.bias")
     torch.testing.assert_close(over_store(made.graph, store, (0,))(x), wanted)
 

@@ -158,7 +158,8 @@ def test_everything_finds_its_place() -> None:
 def test_every_map_of_the_package_is_read() -> None:
     for name in maps.known():
         assert maps.load(name)[1] in maps.load(name)[0].sections
-    assert "torchvision_resnet" in maps.known()
+    page = (ROOT / "docs" / "weights.md").read_text(encoding="utf-8")
+    assert all(f"\n| `{name}` | " in page for name in maps.known())
 
 
 @pytest.mark.parametrize(
@@ -262,6 +263,19 @@ def test_columns_and_shares_by_index() -> None:
     made = importing.fit(network, state, maps.read('[s]\n"head.two.conv{i}" = "all[:, {i-1}/2:{i}/2]"'), "s")
     halves = [made.state[key].flatten(1) for key in importing.names(network).values()]
     assert made.faults == [] and torch.equal(torch.cat(halves, 1), state["all.weight"])
+
+
+def test_copies_are_equal_to_what_was_taken() -> None:
+    """What stands again under another name, as cells that branches share."""
+    state = released()
+    again = {
+        k.replace("blocks.0", "again.0"): v.clone() for k, v in state.items() if "blocks.0" in k and "dead" not in k
+    }
+    text = MAP.replace("[mixed]", 'copies = ["again"]\n\n[mixed]')
+    made = fit(state | again, text)
+    assert made.faults == [] and "again.0.dw.weight" in made.ignored
+    again["again.0.dw.weight"] += 1
+    assert fit(state | again, text).faults == ["`again.0.dw.weight` [4, 1, 3, 3] of the checkpoint is taken by nothing"]
 
 
 def test_no_entry_leads_there() -> None:
@@ -420,6 +434,7 @@ def test_names_and_shapes_are_shown(files: dict[str, str], capsys: pytest.Captur
             ["import", "{arch}", "{from}", "--map", "{map}:nonsense", "-o", "{out}"],
             "no section `nonsense`: there are network",
         ),
+        (["import", "{arch}", "{from}", "--map", "{map}", "-o", "{arch}"], "ends in .safetensors, not `s.arch`"),
         (["import", "{arch}", "{arch}", "--map", "{map}", "-o", "{out}"], "holds more than tensors"),
         (["show", "{arch}", "{from}"], "at most 1"),
     ],
@@ -439,6 +454,8 @@ def test_an_architecture_of_a_space(tmp_path: Path, capsys: pytest.CaptureFixtur
     words = ["import", str(arch), str(tmp_path / "c.safetensors"), "--map", str(tmp_path / "m.toml"), "-o", str(out)]
     assert run(*words) == USAGE
     assert "--arch, --largest or --index" in capsys.readouterr().err
+    assert run(*words[:-1], str(arch.with_suffix(".safetensors")), "--arch", "n=2") == USAGE
+    assert "written over" in capsys.readouterr().err
     assert run(*words, "--arch", "n=2") == 0
     network = network_of(compile_file(out.with_suffix(".arch")), out)
     assert torch.equal(network(torch.ones(1, 3, 4, 4)), torch.full((1, 2, 4, 4), 6.0))

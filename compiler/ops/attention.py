@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from ...dsl import errors
 from ...dsl.diagnostic import ArchError
@@ -49,9 +49,9 @@ class Attention(Operator):
 
     def lower(self, ask: Ask, x: tuple[Shape, ...], y: Shape) -> tuple[Step, ...]:
         scale = (ask(self.divisor) or ask(x[0].width) // ask(self.heads)) ** -0.5
-        logits = (_maps if y.form == "map" else _tokens)(ask(self.heads), scale)
+        logits = _logits(ask(self.heads), scale, y.form)
         steps = (*logits, *self.added(ask, x, logits))
-        return (*steps, *(_map_result if y.form == "map" else _token_result)(len(steps)))
+        return (*steps, *_result(len(steps), Out(len(logits) - 4), y.form))
 
     def added(self, ask: Ask, x: tuple[Shape, ...], before: tuple[Step, ...]) -> tuple[Step, ...]:
         """What is added to the logits. They are the result of the last call before, of [batch, heads, queries, channels]
@@ -88,53 +88,42 @@ class MaskedAttention(Attention):
         )
 
 
-def _maps(heads: int, scale: float) -> tuple[Step, ...]:
-    """Written out, not fused, so that torch counts its operations on every device."""
-    return (
-        Call("hrdsl.size", (In(0),)),
-        *_heads(heads),
-        Call("torch.mul", (Out(2), scale)),
-        Call("torch.transpose", (Out(7), 2, 3)),
-        Call("torch.matmul", (Out(8), Out(4))),
-    )
-
-
-def _map_result(n: int) -> tuple[Step, ...]:
-    return (
-        Call("torch.softmax", (Out(n - 1), -1)),
-        Call("torch.transpose", (Out(n), 2, 3)),
-        Call("torch.matmul", (Out(6), Out(n + 1))),
-        Call("torch.flatten", (Out(n + 2), 1, 2)),
-        Call("torch.unflatten", (Out(n + 3), 2, Out(0))),
-    )
-
-
-def _heads(heads: int) -> tuple[Step, ...]:
-    """q, k, v as [batch, heads, channels, pixels]: the results of calls 2, 4 and 6."""
-    out: list[Step] = []
-    for i in range(3):
-        out.append(Call("torch.flatten", (In(i), 2)))
-        out.append(Call("torch.unflatten", (Out(1 + 2 * i), 1, (heads, -1))))
-    return tuple(out)
-
-
-def _tokens(heads: int, scale: float) -> tuple[Step, ...]:
+def _logits(heads: int, scale: float, form: str) -> tuple[Step, ...]:
+    """Queries times keys. Written out, not fused, so that torch counts its operations on every device."""
     steps: list[Step] = []
+    ends: list[Out] = []
     for i in range(3):
-        steps.append(Call("torch.unflatten", (In(i), 2, (heads, -1))))
-        steps.append(Call("torch.transpose", (Out(2 * i), 1, 2)))
+        source: Any = In(i)
+        if form == "map":
+            steps += Call("torch.permute", (source, (0, 2, 3, 1))), Call("torch.flatten", (Out(len(steps)), 1, 2))
+            source = Out(len(steps) - 1)
+        steps += Call("torch.unflatten", (source, 2, (heads, -1))), Call("torch.transpose", (Out(len(steps)), 1, 2))
+        if heads > 1:  # once for both products, where keys are values
+            steps.append(Call("torch.Tensor.contiguous", (Out(len(steps) - 1),)))
+        ends.append(Out(len(steps) - 1))
+    n = len(steps)
     return (
         *steps,
-        Call("torch.mul", (Out(1), scale)),
-        Call("torch.transpose", (Out(3), 2, 3)),
-        Call("torch.matmul", (Out(6), Out(7))),
+        Call("torch.mul", (ends[0], scale)),
+        Call("torch.transpose", (ends[1], 2, 3)),
+        Call("torch.matmul", (Out(n), Out(n + 1))),
     )
 
 
-def _token_result(n: int) -> tuple[Step, ...]:
-    return (
+def _result(n: int, values: Out, form: str) -> tuple[Step, ...]:
+    """From the logits, result of call n - 1."""
+    steps = (
         Call("torch.softmax", (Out(n - 1), -1)),
-        Call("torch.matmul", (Out(n), Out(5))),
+        Call("torch.matmul", (Out(n), values)),
         Call("torch.transpose", (Out(n + 1), 1, 2)),
         Call("torch.flatten", (Out(n + 2), 2)),
+    )
+    if form != "map":
+        return steps
+    size = Call("hrdsl.size", (In(0),))
+    return (
+        *steps,
+        size,
+        Call("torch.unflatten", (Out(n + 3), 1, Out(n + 4))),
+        Call("torch.permute", (Out(n + 5), (0, 3, 1, 2))),
     )

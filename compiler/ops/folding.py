@@ -56,6 +56,7 @@ class UnfoldChannels(Operator):
     name: ClassVar[str] = "unfold_channels"
     summary: ClassVar[str] = "folded channels as a map or as tokens"
     inputs: ClassVar[int | None] = 2
+    like: ClassVar[tuple[int, ...]] = (1,)
 
     def shape(self, site: Site, *x: Shape) -> Shape:
         want(site, self.name, x[0], "tokens")

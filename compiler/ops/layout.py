@@ -58,7 +58,7 @@ class ToTokens(Operator):
         return replace(x[0], form="tokens", extent=(x[0].points,))
 
     def lower(self, ask: Ask, x: tuple[Shape, ...], y: Shape) -> tuple[Step, ...]:
-        return Call("torch.flatten", (In(0), 2)), Call("torch.transpose", (Out(0), 1, 2))
+        return Call("torch.permute", (In(0), (0, 2, 3, 1))), Call("torch.flatten", (Out(0), 1, 2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,7 @@ class ToMap(Operator):
     name: ClassVar[str] = "to_map"
     summary: ClassVar[str] = "tokens as a map"
     inputs: ClassVar[int | None] = 2
+    like: ClassVar[tuple[int, ...]] = (1,)
 
     def shape(self, site: Site, *x: Shape) -> Shape:
         want(site, "to_map", x[0], "tokens")
@@ -77,7 +78,7 @@ class ToMap(Operator):
 
     def lower(self, ask: Ask, x: tuple[Shape, ...], y: Shape) -> tuple[Step, ...]:
         size = Call("hrdsl.size", (In(1),))
-        return size, Call("torch.transpose", (In(0), 1, 2)), Call("torch.unflatten", (Out(1), 2, Out(0)))
+        return size, Call("torch.unflatten", (In(0), 1, Out(0))), Call("torch.permute", (Out(1), (0, 3, 1, 2)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ class BatchNorm(Operator):
         norm = Norm(ask(y.width), real(ask(self.eps)), real(ask(self.momentum)))
         if y.form != "tokens":
             return (norm,)
-        return Call("torch.transpose", (In(0), 1, 2)), norm, Call("torch.transpose", (Out(1), 1, 2))
+        return Call("torch.flatten", (In(0), 0, 1)), norm, Call("torch.Tensor.view_as", (Out(1), In(0)))
 
 
 @dataclass(frozen=True, slots=True)

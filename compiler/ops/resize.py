@@ -26,6 +26,7 @@ class Resize(Operator):
     name: ClassVar[str] = "resize"
     summary: ClassVar[str] = "a map at the size of another map"
     inputs: ClassVar[int | None] = 2
+    like: ClassVar[tuple[int, ...]] = (1,)
 
     mode: Value = field(default="bilinear", metadata={"kind": "text"})
 

@@ -48,18 +48,27 @@ class Windows(Operator):
         if any(more):  # what is too much is left out by `unfold`, whatever the size of the map
             steps.append(Call("torch.nn.functional.pad", (In(0), (margin, more[1], margin, more[0]))))
             source = Out(0)
-        windows: list[tuple[Any, Any]] = []
+        cut = list[int]()
         for k, size in enumerate(sizes):
+            if whole[k] and not margin:
+                continue
+            window: tuple[Any, Any] = size + 2 * margin, size
             if whole[k]:
                 steps.append(Call("hrdsl.length", (source, 2 + k)))
-            windows.append((Out(len(steps) - 1),) * 2 if whole[k] else (size + 2 * margin, size))
+                window = (Out(len(steps) - 1),) * 2
+            steps.append(Call("torch.Tensor.unfold", (source, 2 + k, *window)))
+            source = Out(len(steps) - 1)
+            cut.append(k)
+        if not cut:
+            return ()
+        # Channels last: what is copied lies together. The places of the windows, their pixels, the channels.
+        pixels = [4 + cut.index(k) if k in cut else 2 + k for k in range(2)]
         n = len(steps)
         return (
             *steps,
-            Call("torch.Tensor.unfold", (source, 2, *windows[0])),
-            Call("torch.Tensor.unfold", (Out(n), 3, *windows[1])),
-            Call("torch.permute", (Out(n + 1), (0, 2, 3, 1, 4, 5))),
-            Call("torch.flatten", (Out(n + 2), 0, 2)),
+            Call("torch.permute", (source, (0, *(2 + k for k in cut), *pixels, 1))),
+            Call("torch.flatten", (Out(n), 0, len(cut))),
+            Call("torch.permute", (Out(n + 1), (0, 3, 1, 2))),
         )
 
 
@@ -87,6 +96,7 @@ class FromWindows(Operator):
     name: ClassVar[str] = "from_windows"
     summary: ClassVar[str] = "windows joined to a map"
     inputs: ClassVar[int | None] = 2
+    like: ClassVar[tuple[int, ...]] = (1,)
 
     def shape(self, site: Site, *x: Shape) -> Shape:
         want(site, self.name, x[0], "map")
@@ -102,18 +112,17 @@ class FromWindows(Operator):
             Call("hrdsl.length", (In(1), 0)),
             Call("hrdsl.length", (In(1), 2)),
             Call("hrdsl.length", (In(1), 3)),
-            Call("hrdsl.length", (In(0), 2)),
             Call("hrdsl.length", (In(0), 3)),
-            Call("torch.Tensor.unfold", (In(1), 2, 1, Out(3))),  # a pixel of each window: how many there are
-            Call("torch.Tensor.unfold", (Out(5), 3, 1, Out(4))),
-            Call("hrdsl.size", (Out(6),)),
-            Call("torch.unflatten", (In(0), 0, [Out(0), -1])),
-            Call("torch.unflatten", (Out(8), 1, Out(7))),
-            Call("torch.permute", (Out(9), (0, 5, 1, 6, 2, 7, 3, 4))),
-            Call("torch.flatten", (Out(10), 4, 7)),
-            Call("torch.flatten", (Out(11), 2, 3)),
-            Call("torch.narrow", (Out(12), 2, 0, Out(1))),
-            Call("torch.narrow", (Out(13), 3, 0, Out(2))),
+            Call("torch.Tensor.unfold", (In(1), 3, 1, Out(3))),  # a column of each window: how many there are
+            Call("hrdsl.length", (Out(4), 3)),
+            Call("torch.unflatten", (In(0), 0, [Out(0), -1, Out(5)])),
+            Call("torch.permute", (Out(6), (0, 1, 4, 2, 5, 3))),
+            Call("torch.flatten", (Out(7), 3, 4)),
+            Call("torch.flatten", (Out(8), 1, 2)),
+            Call("torch.Tensor.contiguous", (Out(9),)),
+            Call("torch.permute", (Out(10), (0, 3, 1, 2))),
+            Call("torch.narrow", (Out(11), 2, 0, Out(1))),
+            Call("torch.narrow", (Out(12), 3, 0, Out(2))),
         )
 
 

@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 from ..graph import Graph
 from .drop_dead import drop_dead
+from .fit import fit
 
 Pass = Callable[[Graph], Graph]
 
-PASSES: tuple[Pass, ...] = (drop_dead,)
+PASSES: tuple[Pass, ...] = (drop_dead, fit)

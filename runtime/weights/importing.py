@@ -165,13 +165,19 @@ class _Fit:
         return found
 
     def _left(self) -> list[str]:
-        """Names of theirs that nothing takes; the ignored ones are noted."""
-        ignore = [*self.ignore, *self.chart.ignored()]
+        """Names of theirs that nothing takes; those that nothing need take are noted."""
+        ignore, copies = [*self.ignore, *self.chart.ignored()], self.chart.copies()
         left = [n for n in self.theirs if n not in self.taken and n not in self.shares]
         left = [n for n in left if n.rpartition(".")[2] not in COUNTERS]
-        self.out.ignored += [n for n in left if any(n in p for p in ignore)]
-        ignored = set(self.out.ignored)
-        return [n for n in left if n not in ignored]
+        idle = {n for n in left if any(n in p for p in ignore) or (any(n in p for p in copies) and self._is_copy(n))}
+        self.out.ignored += [n for n in left if n in idle]
+        return [n for n in left if n not in idle]
+
+    def _is_copy(self, name: str) -> bool:
+        """Whether a tensor that was taken, of the same own name, is equal to this one."""
+        own, value = name.rpartition(".")[2], self.theirs[name]
+        alike = (self.theirs[n] for n in {*self.taken, *self.shares} if n.rpartition(".")[2] == own)
+        return any(value.shape == other.shape and torch.equal(value, other) for other in alike)
 
     def _lacks(self, name: str, source: Source, left: Sequence[str], count: int) -> str:
         if not name.startswith(self.at):

@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import product
@@ -56,6 +56,7 @@ class Section:
     name: str
     entries: tuple[tuple[Pattern, tuple[Term, ...]], ...]
     ignore: tuple[str, ...]
+    copies: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -90,12 +91,18 @@ class Map:
 
     def ignored(self) -> list[Pattern]:
         """What the sections of `places` ignore."""
-        return [
-            Pattern(joined(place, text))
-            for places, section in self.places
-            for place in places
-            for text in self.sections[section].ignore
-        ]
+        return self._below(lambda section: section.ignore)
+
+    def copies(self) -> list[Pattern]:
+        """Where they say that what was taken stands again."""
+        return self._below(lambda section: section.copies)
+
+    def _below(self, listed: Callable[[Section], tuple[str, ...]]) -> list[Pattern]:
+        """The listed patterns of every module that was asked for, as patterns of whole names."""
+        found = {
+            joined(at, text) for places, name in self.places for at in places for text in listed(self.sections[name])
+        }
+        return [Pattern(text) for text in sorted(found)]
 
 
 def known() -> list[str]:
@@ -136,10 +143,14 @@ def read(text: str) -> Map:
 def _section(name: str, entries: Any) -> Section:
     if not isinstance(entries, dict):
         raise MapError(f"`{name}` stands outside of a section")
-    ignore = entries.pop("ignore", [])
-    if not isinstance(ignore, list) or not all(isinstance(i, str) for i in ignore):
-        raise MapError(f"[{name}] ignore: a list of patterns is needed")
-    return Section(name, tuple((Pattern(k), _terms(name, k, v)) for k, v in entries.items()), tuple(ignore))
+    ignore, copies = (_patterns(name, key, entries.pop(key, [])) for key in ("ignore", "copies"))
+    return Section(name, tuple((Pattern(k), _terms(name, k, v)) for k, v in entries.items()), ignore, copies)
+
+
+def _patterns(section: str, key: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(i, str) for i in value):
+        raise MapError(f"[{section}] {key}: a list of patterns is needed")
+    return tuple(value)
 
 
 def _terms(section: str, key: str, value: Any) -> tuple[Term, ...]:

@@ -46,12 +46,14 @@ class Pattern:
 
     def matches(self, name: str) -> Iterator[tuple[Indices, str]]:
         """Each way to match: the indices, and what of the name stands behind."""
-        parts = name.split(".")
-        for k in range(len(parts) + 1):
-            found = self._expression.fullmatch("".join(f".{p}" for p in parts[:k]))
+        text = f".{name}" if name else ""
+        if not self._expression.match(text):
+            return
+        for end in (*(k for k, c in enumerate(text) if c == "."), len(text)):
+            found = self._expression.fullmatch(text, endpos=end)
             indices = None if found is None else self._read(found.groups())
             if indices is not None:
-                yield indices, ".".join(parts[k:])
+                yield indices, text[end + 1 :]
 
     def __contains__(self, name: str) -> bool:
         return any(True for _ in self.matches(name))

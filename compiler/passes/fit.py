@@ -1,0 +1,42 @@
+"""Weights as large as they are read."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from .. import activity, liveness
+from ..axis import Axis, Prefix
+from ..graph import Graph, Node
+from ..sym import Table, Value, conjuncts, projected, spread
+
+
+def fit(graph: Graph) -> Graph:
+    """Before: any graph. After: an axis read as a prefix ends where the largest architecture that computes its node ends."""
+    live = liveness.liveness(graph).nodes
+    nodes = tuple(map(_fitted, graph.nodes, live))
+    if all(new is old for new, old in zip(nodes, graph.nodes, strict=True)):
+        return graph
+    made = replace(graph, nodes=nodes)
+    if liveness.carry(graph, made, range(len(nodes))):
+        activity.carry(graph, made)
+    return made
+
+
+def _fitted(node: Node, live: Value) -> Node:
+    near = [c for c in conjuncts(live) if isinstance(c, Table)]
+    if not near or not node.weights:
+        return node
+    axes = [tuple(_shortened(a, near) for a in w.axes) for w in node.weights]
+    if all(new is old for w, row in zip(node.weights, axes, strict=True) for new, old in zip(row, w.axes, strict=True)):
+        return node
+    return replace(node, weights=tuple(replace(w, axes=row) for w, row in zip(node.weights, axes, strict=True)))
+
+
+def _shortened(axis: Axis, live: Sequence[Table]) -> Axis:
+    """A prefix as long as its largest size where these conditions hold."""
+    if not isinstance(axis, Prefix) or not isinstance(axis.size, Table):
+        return axis
+    over = axis.size.deps
+    columns = [spread(projected(c, over), over) for c in live if not {*c.deps}.isdisjoint(over)]
+    rows = zip(axis.size.values, *columns, strict=True) if columns else ()
+    most = max((int(size) for size, *there in rows if all(there)), default=axis.limit)
+    return axis if most == axis.limit else Prefix(axis.size, most)
