@@ -556,7 +556,7 @@ CODES: dict[str, Code] = {
     ),
     "W603": Code(
         "every architecture meets this constraint",
-        "The constraint excludes nothing.",
+        "The constraint excludes nothing. One that names a parameter of the space says what may be set, and is no fault.",
         "branch",
         "branch coarse at 1/4 { width in {24, 32} }\nrequire coarse.width >= 24",
         "branch coarse at 1/4 { width in {24, 32} }\nrequire coarse.width >= 32",

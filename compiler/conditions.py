@@ -4,7 +4,7 @@ A condition is `True`, `False`, a `Table`, or an `Apply`: a conjunction of table
 such, sorted so that equal ones are one object. Values in, values out; imports `sym` only.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import product
 
@@ -195,7 +195,7 @@ def _exception(over: tuple[Decision, ...], condition: Value, fact: Value) -> dic
     return None
 
 
-def scatter(over: tuple[Decision, ...], count: int) -> Iterable[tuple[int, ...]]:
+def scatter(over: tuple[Decision, ...], count: int) -> Iterator[tuple[int, ...]]:
     """Fixed pseudo-random choices of some decisions."""
     state = 12345
     for _ in range(count):

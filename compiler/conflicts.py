@@ -78,7 +78,7 @@ def _parts(space: "Decisions", constraint: Constraint) -> str:
     if names:
         rows = space.free(np.random.default_rng(0), 2000 if space.decisions else 1)
         if space.decisions:
-            free = type(space)(replace(space.graph, constraints=()), space.costs)
+            free = type(space)(replace(space.graph, constraints=()), lambda: space.costs)
             rows = np.concatenate([rows, np.array([free.smallest(), free.largest()], dtype=rows.dtype)])
         costs = space.costs(rows)
         drawn = " as far as found" if space.decisions else ""

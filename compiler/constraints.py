@@ -8,10 +8,11 @@ from math import prod
 from ..dsl import errors
 from ..dsl.diagnostic import ArchError, Diagnostic
 from .activity import activity
-from .conditions import both, negate
+from .conditions import both, negate, scatter
 from .graph import Graph, Node, Switch
 from .sym import AGGREGATES, FUNCTIONS, Apply, Decision, Metric, Value, apply, at, deps
 
+DRAWN = 30
 WITHOUT = {"all": True, "any": False, "count": False, "sum": 0}
 """What stands for an element that is left out."""
 
@@ -65,8 +66,8 @@ def _exists(read: set[Decision], active: Sequence[Value]) -> Value:
 def at_a_glance(graph: Graph) -> list[Diagnostic] | None:
     """Warnings on constraints that are always met; None where a closer look is needed (`Decisions.check`).
 
-    Raises ArchError for a constraint that is constantly false. Constraints that the architecture of all first or of all
-    last choices meets can be met together.
+    Raises ArchError for a constraint that is constantly false. Constraints that one of a few fixed genomes meets can be
+    met together.
     """
     hopeless = [c for c in graph.constraints if c.condition is False]
     if hopeless:
@@ -75,11 +76,11 @@ def at_a_glance(graph: Graph) -> list[Diagnostic] | None:
         raise ArchError(*(errors.never_met(c.syntax.span, why) for c, why in zip(hopeless, parts, strict=True)))
     if any(not isinstance(c.condition, bool) for c in graph.constraints):
         conditions = _conditions(graph)
-        if not any(_meets(graph, conditions, genes) for genes in _ends(graph)):
+        if not any(_meets(graph, conditions, genes) for genes in _witnesses(graph)):
             return None
     if not graph.decisions:
         return []
-    return [errors.always_met(c.syntax.span) for c in graph.constraints if c.condition is True]
+    return [errors.always_met(c.syntax.span) for c in graph.constraints if c.condition is True and not c.given]
 
 
 def _conditions(graph: Graph) -> list[Value]:
@@ -95,8 +96,11 @@ def _aggregated(value: Value) -> bool:
     return isinstance(value, Apply) and (value.function in AGGREGATES or any(map(_aggregated, value.args)))
 
 
-def _ends(graph: Graph) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    return tuple(0 for _ in graph.decisions), tuple(len(d) - 1 for d in graph.decisions)
+def _witnesses(graph: Graph) -> Iterator[tuple[int, ...]]:
+    """Genomes that may meet all constraints: the first of all choices, the last, and some drawn ones."""
+    yield tuple(0 for _ in graph.decisions)
+    yield tuple(len(d) - 1 for d in graph.decisions)
+    yield from scatter(graph.decisions, DRAWN)
 
 
 def _meets(graph: Graph, conditions: Sequence[Value], genes: Sequence[int]) -> bool:

@@ -398,7 +398,7 @@ class Decisions:
             self.sample(np.random.default_rng(0), 1)
         if not self.decisions:
             return []
-        return [errors.always_met(c.syntax.span) for c in self.constraints if c.condition is True]
+        return [errors.always_met(c.syntax.span) for c in self.constraints if c.condition is True and not c.given]
 
     # text
 

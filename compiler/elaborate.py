@@ -15,6 +15,7 @@ from .functions import WIDEST
 from .graph import Constraint, Graph, Lane, Outputs, Source
 from .judge import is_open, judge, read_prior
 from .kinds import is_number
+from .names import inside
 from .operator import Operator
 from .routes import run_routes
 from .scope import Path, Scope, said
@@ -402,7 +403,13 @@ class Elaborator(Builder):
             self.evaluator.judging = False
         if not all(map(is_truth, parts)):
             return Constraint(True, line)
-        return Constraint(parts[0] if len(parts) == 1 else aggregate("all", tuple(parts)), line)
+        condition = parts[0] if len(parts) == 1 else aggregate("all", tuple(parts))
+        return Constraint(condition, line, given=condition is True and self.parametric(line.condition))
+
+    def parametric(self, condition: Expr) -> bool:
+        """Whether a condition names a parameter of the space."""
+        names = {p.name for p in self.space.parameters}
+        return any(isinstance(part, Name) and part.text in names for part in inside(condition))
 
 
 def conjuncts(condition: Expr) -> list[Expr]:

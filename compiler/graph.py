@@ -97,11 +97,15 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
-    """`condition` is a value over decisions and costs: a `require`, or (not `declared`) what follows from the space."""
+    """`condition` is a value over decisions and costs: a `require`, or (not `declared`) what follows from the space.
+
+    `given`: it says what the parameters of the space may be, and holds.
+    """
 
     condition: Value
     syntax: Require
     declared: bool = True
+    given: bool = False
 
 
 @dataclass(frozen=True, slots=True)

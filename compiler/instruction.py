@@ -1,7 +1,7 @@
 """One call of a plan: a function, the registers it reads and writes, and its constants. Imports torch and the operators."""
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from pkgutil import resolve_name
 from typing import Any, NamedTuple
 
@@ -137,5 +137,15 @@ PSEUDO: dict[str, Callable[..., Any]] = {"hrdsl.size": size, "hrdsl.length": len
 @cache
 def function(path: str) -> Callable[..., Any]:
     """The function that an operator names by its dotted path."""
+    if path.startswith(METHOD):
+        return partial(_method, path.removeprefix(METHOD))
     found: Callable[..., Any] = PSEUDO.get(path) or resolve_name(path)
     return found
+
+
+METHOD = "torch.Tensor."
+
+
+def _method(name: str, x: Tensor, *args: Any, **kwargs: Any) -> Any:
+    """A method by its name, so that what is traced may stand for a tensor."""
+    return getattr(x, name)(*args, **kwargs)

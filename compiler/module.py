@@ -14,7 +14,7 @@ from torch import fx, nn
 
 from .axis import Runs
 from .graph import Graph, Node
-from .instruction import Instruction, function, last_uses, run
+from .instruction import METHOD, Instruction, function, last_uses, run
 from .operator import In, Norm, Out, Par
 from .ops.elementwise import TRAINING
 from .plan import Plan, Planner, Statistics
@@ -155,6 +155,8 @@ class _Builder:
                 return self.shape(*args)
             case "hrdsl.repeat":
                 return self.note(self.calls.call_method("expand", (*args, -1, -1)))
+        if path.startswith(METHOD):
+            return self.note(self.calls.call_method(path.removeprefix(METHOD), args, kwargs))
         return self.note(self.calls.call_function(function(path), args, kwargs), path)
 
     def shape(self, of: fx.Node, part: int | slice) -> fx.Node:

@@ -72,7 +72,9 @@ class _Outliner:
     def cells(self, boxes: Iterable[Box]) -> tuple[tuple[str, Nature], ...]:
         """All cells of the space, then those that this architecture names otherwise."""
         here = {o.name: o.nature for b in boxes if b.role in NAMED for o in b.options}
-        return tuple((self.choices.natures | {n: k for n, k in sorted(here.items()) if n not in self.choices.natures}).items())
+        return tuple(
+            (self.choices.natures | {n: k for n, k in sorted(here.items()) if n not in self.choices.natures}).items()
+        )
 
     def alive(self, group: Group) -> bool:
         return group.role == "input" or any(self.holds(self.live.nodes[i]) for i in group.nodes)

@@ -154,7 +154,10 @@ def test_a_head_that_is_none_is_left_out() -> None:
     ],
 )
 def test_faults_of_heads(heads: str, code: str) -> None:
-    cells = BOTH + "\ncell empty() { out = [] }\ncell missing() { out = [x, if open then x else none]\n open in {true, false} }\n"
+    cells = (
+        BOTH
+        + "\ncell empty() { out = [] }\ncell missing() { out = [x, if open then x else none]\n open in {true, false} }\n"
+    )
     with pytest.raises(ArchError) as fault:
         space(heads, cells)
     assert [d.code for d in fault.value.found] == [code]

@@ -37,6 +37,9 @@ def _shortened(axis: Axis, live: Sequence[Table]) -> Axis:
         return axis
     over = axis.size.deps
     columns = [spread(projected(c, over), over) for c in live if not {*c.deps}.isdisjoint(over)]
-    rows = zip(axis.size.values, *columns, strict=True) if columns else ()
+    sizes = axis.size.values
+    if not columns or (axis.limit in sizes and all(c[sizes.index(axis.limit)] for c in columns)):
+        return axis
+    rows = zip(sizes, *columns, strict=True)
     most = max((int(size) for size, *there in rows if all(there)), default=axis.limit)
     return axis if most == axis.limit else Prefix(axis.size, most)
