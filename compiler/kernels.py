@@ -125,7 +125,7 @@ class _Depthwise(torch.autograd.Function):
         return torch.conv2d(x, weight, bias, *how)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Any, ...]:
         x, weight = ctx.saved_tensors
         return *gradients(g, x, weight, ctx.biased, ctx.how, ctx.needs_input_grad[0]), None
@@ -148,7 +148,7 @@ class _Chain(torch.autograd.Function):
         return x
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Any, ...]:
         links: tuple[Link, ...] = ctx.links
         made = _again(links, *ctx.saved_tensors)
@@ -176,7 +176,7 @@ def _again(links: tuple[Link, ...], x: Tensor, *statistics: Tensor) -> list[tupl
     made: list[tuple[Any, ...]] = []
     rest = iter(statistics)
     for k, link in enumerate(links):
-        before, found = x, ()
+        before, found = x, tuple[Tensor, ...]()
         if link.normal is not None:
             found = mean, scale = next(rest), next(rest)
             factor, offset, _ = link.normal
@@ -192,7 +192,7 @@ def gradients(
     g: Tensor, x: Tensor, weight: Tensor, biased: bool, how: Convolution, inner: bool = True
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Of the input, unless not wanted (`inner`), the weight and the bias of a convolution, from that of its result."""
-    split = how.wide(weight) and x.shape[2] > weight.shape[2]
+    split = how.wide(weight) and x.shape[2] > weight.shape[2] and x.numel() >= LARGE >> 2
     stride, padding, dilation = ([n, n] for n in how[:3])
     sizes = [weight.shape[0]] if biased else None
     of_weight = depthwise_gradient(g, x, weight.shape[2], how) if split else None

@@ -30,32 +30,26 @@ def merged(instructions: Sequence[Instruction]) -> list[Instruction]:
 
     chains = dict[int, tuple[Instruction, ...]]()
     for i in instructions:
-        if i.fn in CONVOLUTIONS and _in_one_piece(i):
-            _lengthen(chains, i, sole)
+        if i.fn in CONVOLUTIONS and len(i.slots) == 1:
+            chains[i.out] = _chain(chains, i, sole)
     gone = {c.out for several in chains.values() for c in several[:-1]}
     return [_one(chains[i.out]) if len(chains.get(i.out, ())) > 1 else i for i in instructions if i.out not in gone]
 
 
-def _lengthen(
+def _chain(
     chains: dict[int, tuple[Instruction, ...]], last: Instruction, sole: Callable[[Instruction], Instruction | None]
-) -> None:
-    """The chain that ends in a convolution: its normalisation and activation, and, before these, a chain to be lengthened."""
-    found = (last,)
+) -> tuple[Instruction, ...]:
+    """What ends in a convolution: its normalisation and activation, and, before these, a chain that becomes part of it."""
+    found: tuple[Instruction, ...] = (last,)
     before = sole(last)
     if before is not None and before.fn in ACTIVATIONS:
         found, before = (before, *found), sole(before)
-    if before is None or before.fn is not torch.batch_norm or before.norm is None or not _in_one_piece(before):
-        chains[last.out] = (last,)
-        return
+    if before is None or before.fn is not torch.batch_norm or len(before.slots) > 1:
+        return (last,)
     found, before = (before, *found), sole(before)
     if before is not None and before.out in chains and _cheap(before):
         found = (*chains.pop(before.out), *found)
-    chains[last.out] = found
-
-
-def _in_one_piece(i: Instruction) -> bool:
-    """Whether weights are constants: joined parts are read from registers."""
-    return len(i.slots) == 1
+    return found
 
 
 def _cheap(i: Instruction) -> bool:

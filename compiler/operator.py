@@ -121,7 +121,7 @@ class Operator:
         raise NotImplementedError
 
     def settings(self) -> dict[str, Value]:
-        return {name: getattr(self, name) for name in _names(type(self))}
+        return {name: getattr(self, name) for name in _names(cast(Any, type(self)))}
 
     def deps(self) -> tuple[Decision, ...]:
         """The decisions that its fields depend on."""

@@ -12,6 +12,7 @@ import torch
 
 from hrdsl.compiler.api import Compiled
 from hrdsl.compiler.conflicts import possible
+from hrdsl.compiler.constraints import at_a_glance
 from hrdsl.dsl.diagnostic import ArchError
 from hrdsl.dsl.settings import Chosen
 from hrdsl.runtime.search.nsga2 import Mating
@@ -381,3 +382,13 @@ def test_a_conflict_that_is_only_searched_for_says_so() -> None:
     with pytest.raises(ArchError, match="too many to look at all") as raised:
         many.sample(np.random.default_rng(0), 1)
     assert raised.value.found[0].code == "E405"
+
+
+@pytest.mark.parametrize(("condition", "codes"), [("n >= 2", []), ("n >= 9", ["E403"]), ("3 >= 2", ["W603"])])
+def test_a_condition_on_parameters_says_what_may_be_set(condition: str, codes: list[str]) -> None:
+    text = f"hrdsl 1\nspace s(n = 4) {{\ninput = [3, 8, 8]\nhead = conv(kernel in {{1, 3}}, width = n)\nrequire {condition}\n}}\n"
+    try:
+        found = at_a_glance(compile_text(text).graph)
+    except ArchError as fault:
+        found = list(fault.found)
+    assert [d.code for d in found or []] == codes

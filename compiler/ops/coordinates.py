@@ -19,7 +19,7 @@ class Coordinates(Operator):
     """Column and row of each pixel, two channels. [C, H, W] -> [2, H, W].
 
     `standard`: mean 0 and population deviation 1 over the map, 0 where a side is one pixel; as in the code of HR-NAS. `unit`:
-    column / W and row / H, counted from 0, as in its paper (Ding et al. 2021, arXiv 2106.06560, Section 3.2).
+    column / W and row / H, counted from 0, as in its paper (Ding et al. 2021, arXiv 2106.06560, Section 3).
     """
 
     name: ClassVar[str] = "coordinates"

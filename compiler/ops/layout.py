@@ -86,7 +86,7 @@ class Transpose(Operator):
     """Tokens as channels and channels as tokens. [N, C] -> [C, N]. Each axis keeps its index set.
 
     `linear` and `ln` behind it treat each channel as a token: the transformer of HR-NAS (Ding et al. 2021, arXiv 2106.06560,
-    Section 3.2), or MLP-Mixer (Tolstikhin et al. 2021, arXiv 2105.01601, Eq. 1).
+    Section 3), or MLP-Mixer (Tolstikhin et al. 2021, arXiv 2105.01601, Eq. 1).
     """
 
     name: ClassVar[str] = "transpose"

@@ -89,7 +89,7 @@ class Rescale(Operator):
 class ResizeTo(Operator):
     """A map at a fixed size. [C, H, W] -> [C, height, columns]. `mode` as in `resize`.
 
-    The stride follows the height. As in front of the transformer of HR-NAS (Ding et al. 2021, arXiv 2106.06560, Section 3.2).
+    The stride follows the height. As in front of the transformer of HR-NAS (Ding et al. 2021, arXiv 2106.06560, Section 3).
     """
 
     name: ClassVar[str] = "resize_to"
