@@ -138,9 +138,17 @@ class _Writer:
         source = self.module.source.text
         edits += [(documented(source, r.span.start, r.docs), r.span.stop, "") for r in self._searches()]
         edits += self._idle()
+        edits += self._parameters()
         edits += self._inserted(lines)
         edits.append((self.space.span.start, self.space.span.start, "".join(f"# {n}\n" for n in self.notes)))
         return _edited(self.module.source.text, 0, edits)
+
+    def _parameters(self) -> Iterator[Edit]:
+        """What was set from outside becomes the default."""
+        for p in self.space.parameters or ():
+            if p.name in self.compiled.settings:
+                value = self.compiled.settings[p.name]
+                yield p.span.start, p.span.stop, f"{p.name} = {value_text(value, label_of(value))}"
 
     def _searches(self) -> Iterator[Block]:
         return (

@@ -192,7 +192,7 @@ def gradients(
     g: Tensor, x: Tensor, weight: Tensor, biased: bool, how: Convolution, inner: bool = True
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Of the input, unless not wanted (`inner`), the weight and the bias of a convolution, from that of its result."""
-    split = how.wide(weight) and x.shape[2] > weight.shape[2] and x.numel() >= LARGE >> 2
+    split = how.wide(weight) and x.shape[2] > weight.shape[2] and x.numel() >= LARGE >> 1
     stride, padding, dilation = ([n, n] for n in how[:3])
     sizes = [weight.shape[0]] if biased else None
     of_weight = depthwise_gradient(g, x, weight.shape[2], how) if split else None

@@ -1,17 +1,19 @@
 """A found network is the same file with every `in` turned into `=`: it formats, compiles, counts 1 and costs the same."""
 
+from fractions import Fraction
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from hrdsl.compiler.api import Compiled
+from hrdsl.compiler.api import Compiled, compile_module
 from hrdsl.compiler.found import compile_text as compile_found
 from hrdsl.compiler.found import found_text
 from hrdsl.compiler.sym import at
 from hrdsl.dsl.diagnostic import Source
 from hrdsl.dsl.format import format_text
+from hrdsl.dsl.modules import load_source
 
 from .spaces import EXAMPLES, SPACES, Reference, compile_example, compile_space, compile_text
 
@@ -100,3 +102,18 @@ search front for s { maximize miou }
     found = found_text(made, (0, 0, 1))
     assert "##" not in found
     assert compile_found(found, made).graph.decisions == ()
+
+
+def test_what_was_set_from_outside_becomes_the_default() -> None:
+    """The text alone, without `--set`, is the network that was found."""
+    text = """hrdsl 1
+space s(size = 8, widths = [4, 8], bias = false, ratio = 1) {
+  input = [3, size, size]
+  head = conv(kernel in {1, 3}, width = widths[0] * ratio, bias = bias) -> conv(1, width = widths[1])
+}
+"""
+    given = {"size": 16, "widths": (6, 10), "bias": True, "ratio": Fraction(3, 2)}
+    made = compile_module(load_source(Source("s.arch", text)), settings=given)
+    found = found_text(made, (1,))
+    assert "size = 16, widths = [6, 10], bias = true, ratio = 3/2" in found
+    assert compile_text(found).costs.one(()) == made.costs.one((1,))

@@ -31,18 +31,14 @@ def listed(items: Any) -> str:
 def settings(meta: dict[str, Any]) -> str:
     """The arguments of a block, as the case tells them."""
     widths = listed(f"{h}/{meta['c_in']}" for h in meta["hidden"])
-    return f"width = {meta['c_out']}, stride = {meta['stride']}, expands = {widths}, {shared(meta)}"
+    plain = "expansion = false, " if meta["expand"] == 1 else ""
+    return f"width = {meta['c_out']}, stride = {meta['stride']}, expands = {widths}, {plain}{shared(meta)}"
 
 
 def shared(meta: dict[str, Any]) -> str:
     """What blocks alone and the blocks of a fusion are told."""
-    where = (
-        "off"
-        if not meta.get("tokens")
-        else "everywhere"
-        if meta.get("transformer_on_non_residual", True)
-        else "identity"
-    )
+    where = "everywhere" if meta.get("transformer_on_non_residual", True) else "identity"
+    where = where if meta.get("tokens") else "off"
     expand = meta["expand"]
     return (
         f"kernels = {listed(meta['kernels'])}, {f'expand = {expand}, ' if expand else ''}norm = bn(1/1000, 1/100), "
@@ -171,7 +167,9 @@ def of_network(case: vectors.Case) -> tuple[str, dict[str, Any]]:
     if meta["tokens"]:
         where = "everywhere" if meta["T_on_non_residual"] else "identity"
         values |= {"where": where, "tokens": meta["tokens"], "side": meta["s"]}
-    return {"segmentation": "cityscapes", "keypoint": "coco", "classification": "imagenet"}[meta["task"]], values
+    if meta["over"].get("fcn_head_for_seg"):
+        values["layer"] = "convolution"
+    return meta["base_config"].partition("_")[2], values
 
 
 def written(value: Any) -> str:

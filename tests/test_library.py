@@ -472,7 +472,10 @@ PARTS = {
     "fusion.gate",
     "fusion.raise",
     *(f"hrnas.{cell}" for cell in ("kernel_group", "plain_group", "project_each", "project_excited")),
-    *(f"hrnas.{cell}" for cell in ("token_mixer", "paper_mixer", "encoder", "decoder", "attend", "feed_forward", "edge")),
+    *(
+        f"hrnas.{cell}"
+        for cell in ("token_mixer", "paper_mixer", "encoder", "decoder", "attend", "feed_forward", "edge")
+    ),
     *(f"hyctas.{cell}" for cell in ("with_bypass", "join", "beside", "auxiliary")),
     *(
         f"hrvit.{cell}"
