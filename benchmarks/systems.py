@@ -70,7 +70,7 @@ def forward() -> dict[str, float]:
 def check(path: Path) -> float:
     """CPU seconds of `hrdsl check`, from process start; the least of some runs."""
     found = []
-    command = [sys.executable, "-c", "from hrdsl.cli.main import main; main()", "check", str(path)]
+    command = [sys.executable, "-m", "hrdsl", "check", str(path)]
     for _ in range(RUNS):
         before = getrusage(RUSAGE_CHILDREN)
         subprocess.run(command, check=True, capture_output=True, env={"PYTHONPATH": str(ROOT / ".path")})

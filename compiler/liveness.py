@@ -41,7 +41,7 @@ def carry(old: Graph, new: Graph, kept: Sequence[int]) -> bool:
         return False
     parts = (known.nodes, known.inputs, known.demand)
     nodes, inputs, demand = (tuple(part[i] for i in kept) for part in parts)
-    _LATEST[:] = [(new, Liveness(nodes, inputs, demand))]  # type: ignore[arg-type]
+    _LATEST[:] = [(new, Liveness(nodes, inputs, demand))]
     return True
 
 

@@ -17,7 +17,7 @@ from .graph import Graph, Node
 from .instruction import METHOD, Instruction, function, last_uses, run
 from .operator import In, Norm, Out, Par
 from .ops.elementwise import TRAINING
-from .plan import Plan, Planner, Statistics
+from .plan import Plan, Planner, Statistics, channels_last
 from .source import dense
 from .specialise import Genes, Live, Specialiser
 from .store import Cat, Store, View
@@ -51,9 +51,9 @@ LAST = torch.channels_last
 
 
 def laid_out(graph: Graph, calls: fx.Graph) -> fx.Node:
-    """The input, a map with its channels last: `plan.laid_out` as a call."""
+    """The input as the plan lays it out."""
     x = calls.placeholder("x")
-    return calls.call_method("contiguous", (x,), {"memory_format": LAST}) if graph.input.form == "map" else x
+    return calls.call_method("contiguous", (x,), {"memory_format": LAST}) if channels_last(graph) else x
 
 
 def flat_name(name: str) -> str:
@@ -194,7 +194,8 @@ class _Own(_Builder):
 
     def weight(self, name: str, runs: tuple[Runs, ...]) -> fx.Node:
         value = self.store.read(name, runs)
-        return self.parameter(name, nn.Parameter(value.contiguous(memory_format=LAST) if dense(value) else value))
+        last = dense(value) and channels_last(self.graph)
+        return self.parameter(name, nn.Parameter(value.contiguous(memory_format=LAST) if last else value))
 
     def norm(self, node: Node, live: Live, step: Norm, x: fx.Node) -> fx.Node:
         kind = nn.BatchNorm2d if node.shape.form == "map" else nn.BatchNorm1d

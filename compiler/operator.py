@@ -95,6 +95,8 @@ class Operator:
     inputs: ClassVar[int | None] = 1
     """How many flows it takes; None: a list of any length."""
     summary: ClassVar[str] = ""
+    channels_last: ClassVar[bool] = False
+    """Whether it is slow unless maps have their channels last."""
     family: ClassVar[Family] = ""
     """What pictures know it as, beyond what its weights tell."""
     like: ClassVar[tuple[int, ...]] = ()

@@ -37,8 +37,10 @@ Statistics = dict[str, tuple[Tensor, Tensor]]
 class Plan:
     """One architecture over the store."""
 
-    def __init__(self, store: Store, pieces: tuple[Piece, ...]) -> None:
+    def __init__(self, store: Store, pieces: tuple[Piece, ...], last: bool = False) -> None:
+        """`last`: maps have their channels last."""
         self.pieces = pieces
+        self._last = last
         self._store = store
         self._generation = store.generation
         self._instructions = [i for piece in pieces for i in piece.instructions]
@@ -54,7 +56,7 @@ class Plan:
         if self._generation != self._store.generation:
             raise RuntimeError("the store was moved after this plan was made")
         program = self.program(mode, mode == "batch" if training is None else training)
-        return run(program, {0: laid_out(x)}) if program else x
+        return run(program, {0: laid_out(x) if self._last else x}) if program else x
 
     def program(self, mode: Mode, training: bool) -> Program:
         if mode == "calibrate":
@@ -127,6 +129,7 @@ class Planner:
         self._pieces: dict[Live, Piece] = {}
         self._registers = len(graph.nodes)
         self._generation = store.generation
+        self._last = channels_last(graph)
 
     def __call__(self, genes: Genes) -> Plan:
         """The plan of an architecture."""
@@ -147,7 +150,7 @@ class Planner:
     def make(self, lives: Iterable[Live]) -> Plan:
         """A plan of these operations, not kept."""
         known, piece = self._pieces.get, self.piece
-        return Plan(self.store, tuple([known(live) or piece(live) for live in lives]))
+        return Plan(self.store, tuple([known(live) or piece(live) for live in lives]), self._last)
 
     def piece(self, live: Live) -> Piece:
         """One operation, lowered."""
@@ -201,9 +204,15 @@ Bound = dict[str, Tensor | Register]
 """The weights of a node: constants, or registers that parts are joined in."""
 
 
+def channels_last(graph: Graph) -> bool:
+    """Whether maps have their channels last: where an operator is slow otherwise. Elsewhere the layout of torch stays, and
+    with it, bit for bit, what networks compute that were written in torch."""
+    return graph.input.form == "map" and any(node.op.channels_last for node in graph.nodes)
+
+
 def laid_out(x: Tensor) -> Tensor:
-    """Maps with their channels last: convolutions and normalisations are fastest so, and every operator keeps it."""
-    return x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
+    """Maps with their channels last; every operator keeps that."""
+    return x.contiguous(memory_format=torch.channels_last)
 
 
 def _norm(step: Norm, node: str, source: Register, bound: Bound, into: int) -> Instruction:

@@ -48,7 +48,7 @@ def dense(weight: Tensor) -> bool:
 def _members(gm: fx.GraphModule) -> list[str]:
     out = []
     for name, p in gm.named_parameters(recurse=False):
-        layout = ", memory_format=torch.channels_last" if dense(p) else ""
+        layout = ", memory_format=torch.channels_last" if dense(p) and not p.is_contiguous() else ""
         out.append(f"self.{name} = nn.Parameter(torch.empty({', '.join(map(str, p.shape))}{layout}))")
     for name, module in gm.named_children():
         out.append(f"self.{name} = {_made(module)}")

@@ -4,6 +4,7 @@ import json
 import random
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from functools import cache
 from itertools import permutations
@@ -280,6 +281,18 @@ def test_a_network_against_torch(lasts: tuple[int, ...], head: int, tmp_path: Pa
     meta = {"arch": arch, "Fch": 3, "stem_head_width": 8 / 12, "model_type": head, "num_classes": 4}
     made = published_hyctas.Network(arch, 3, 8 / 12, head, 4)
     check_network(restated("case", made, torch.randn(1, 3, 64, 96), meta), tmp_path)
+
+
+@pytest.mark.parametrize("lasts", [(0, 2), (2, 0), (2, 1), (0, 1, 2)])
+def test_shared_cells_may_be_stored_once(lasts: tuple[int, ...], tmp_path: Path) -> None:
+    """Under the first of the branches that share them."""
+    arch = drawn(lasts, seed=3)
+    meta = {"arch": arch, "Fch": 3, "stem_head_width": 1.0, "model_type": 1, "num_classes": 4}
+    made = published_hyctas.Network(arch, 3, 1.0, 1, 4)
+    case = restated("case", made, torch.randn(1, 3, 64, 64), meta)
+    once = {name for name, _ in made.named_parameters()} | {name for name, _ in made.named_buffers()}
+    assert len(once) < len(made.state_dict())
+    check_network(replace(case, state={n: v for n, v in case.state.items() if n in once}), tmp_path)
 
 
 def drawn(lasts: tuple[int, ...], seed: int, layers: int = 6) -> dict[str, Any]:

@@ -111,6 +111,7 @@ class Depthwise(Operator):
     """One k x k filter for each channel. [C, H, W] -> [C, h, w], sizes as of `conv`. Channels follow the producer."""
 
     name: ClassVar[str] = "depthwise"
+    channels_last: ClassVar[bool] = True
     summary: ClassVar[str] = "one k x k filter for each channel"
 
     kernel: Value = 3
