@@ -232,7 +232,8 @@ class Decisions:
         try:
             factors = self._factors(self.structural)
             shares = [self._shares(p, factors) for p in self.graph.priors]
-            weights, priors = ({v: s[k] for v, *s in shares} for k in (0, 1))
+            weights = {v: share for v, share, _ in shares}
+            priors = {v: prior for v, _, prior in shares}
             free, *tied = factors.independent(tuple(weights))
             parts = [self._joint(factors, among, weights, priors) for among in tied]
             rest = Ranking(factors.eliminate((), free), len(self.decisions))

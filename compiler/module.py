@@ -6,11 +6,12 @@ Graph, store and genome in, `torch.fx.GraphModule` out: every call a torch funct
 import operator as python
 import re
 from collections.abc import Callable, Iterable
-from functools import cache
+from functools import cache, partial
+from itertools import product
 from typing import Any, Literal
 
 import torch
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
 from .axis import Runs
 from .graph import Graph, Node
@@ -20,7 +21,7 @@ from .ops.elementwise import TRAINING
 from .plan import Plan, Planner, Statistics, channels_last
 from .source import dense
 from .specialise import Genes, Live, Specialiser
-from .store import Cat, Store, View
+from .store import Cat, Store, View, leaves
 
 
 def extract(
@@ -244,8 +245,13 @@ class Elastic(nn.Module):
             self.register_parameter(name, value)
         self.run: Run | None = None
 
+        self.traced: Run | None = None
+        """The same with slices of the parameters, for what traces."""
+
     def forward(self, *x: Any) -> Any:
-        return None if self.run is None else self.run(*x)
+        plain = all(v is None or type(v) is Tensor for v in x) and not torch.compiler.is_compiling()
+        run = self.run if plain or self.traced is None else self.traced
+        return None if run is None else run(*x)
 
 
 class Supernet(fx.GraphModule):
@@ -308,13 +314,25 @@ class _Current:
 
     def bind(self) -> None:
         for module in self.modules:
-            module.run = None
+            module.run = module.traced = None
         for i, source in self.where.items():
             if i != source:
                 self.modules[i].run = _handing_on(self._place(i, source))
         for live, piece in zip(self.lives, self.plan.pieces, strict=True):
             steps = [self.plan.rebound(s, self.mode, self.mode == "batch") for s in piece.instructions]
-            self.modules[live.node].run = _running(live, steps)
+            module = self.modules[live.node]
+            module.run = _running(live, steps)
+            module.traced = _running(live, steps, partial(self._sliced, module, live, steps))
+
+    def _sliced(self, module: Elastic, live: Live, steps: list[Instruction]) -> list[Instruction]:
+        """The steps with slices of the module's parameters in place of their aliases."""
+        node = self.planner.graph.nodes[live.node]
+        parts = dict[int, Any]()
+        for name, runs in live.entry.weights:
+            view = self.planner.store.view(f"{node.name}.{name}", runs)
+            for alias, box in zip(leaves(view), product(*runs), strict=True):
+                parts[id(alias)] = cut(getattr(module, name), box)
+        return [i._replace(consts=tuple(parts.get(id(c), c) for c in i.consts)) for i in steps]
 
     def _place(self, node: int, source: int) -> int:
         """Which of its inputs a node hands on: any that comes from there, they are the same tensor."""
@@ -326,13 +344,20 @@ def _handing_on(place: int) -> Run:
     return lambda *x: x[place]
 
 
-def _running(live: Live, steps: Iterable[Instruction]) -> Run:
-    listed = list(steps)
-    kept = {s for i in listed for s in i.slots} & set(live.inputs)
-    dead = [tuple(r for r in d if r not in kept) for d in last_uses(listed)]
-    program = list(zip(listed, dead, strict=True))
+def cut(weight: Any, box: Iterable[tuple[int, int]]) -> Any:
+    """Part of a parameter: start and length on each axis."""
+    for axis, (start, length) in enumerate(box):
+        weight = weight.narrow(axis, start, length)
+    return weight
+
+
+def _running(live: Live, steps: list[Instruction], again: Callable[[], list[Instruction]] | None = None) -> Run:
+    """`steps` as a call; `again` makes them anew, with other constants, whenever they run."""
+    kept = {s for i in steps for s in i.slots} & set(live.inputs)
+    dead = [tuple(r for r in d if r not in kept) for d in last_uses(steps)]
 
     def call(*x: Any) -> Any:
+        program = list(zip(again() if again else steps, dead, strict=True))
         return run(program, dict(zip(live.inputs, (v for v in x if v is not None), strict=True)))
 
     return call

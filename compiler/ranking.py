@@ -70,8 +70,8 @@ class Independent:
 
     def draw(self, rng: np.random.Generator, count: int) -> Array:
         """[count, decisions] genes; a part leaves those of the others 0."""
-        found: Array = np.sum([part.draw(rng, count) for part in self.parts], axis=0, dtype=np.int16)
-        return found
+        drawn = [part.draw(rng, count) for part in self.parts]
+        return np.asarray(np.sum(drawn, axis=0, dtype=np.int16))
 
 
 class Ranking:

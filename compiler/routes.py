@@ -356,7 +356,8 @@ class Comparison:
             picked = (either(apply("!=", select, k), self.same(*pair)) for k, pair in enumerate(pairs))
             return both(apply("==", select, b.op.select), *picked)
         ours, theirs = a.op.settings(), b.op.settings()
-        return both(*(apply("==", ours[k], theirs[k]) for k in ours), *(self.same(*pair) for pair in pairs))
+        settings = [apply("==", ours[k], theirs[k]) for k in ours if ours[k] is not theirs[k]]
+        return both(*settings, *(self.same(*pair) for pair in pairs)) if False not in settings else False
 
 
 def strided(value: Any, stride: int) -> tuple[Any, Value]:
