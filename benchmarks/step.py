@@ -93,6 +93,7 @@ def main() -> None:
     space = compile_file(ROOT / "examples" / "demo.arch")
     torch.manual_seed(0)
     x, labels = torch.randn(BATCH, 3, 64, 64), torch.randint(0, 11, (BATCH, 32, 32))
+    x = x.contiguous(memory_format=torch.channels_last)  # as plans lay it out: the same for all forms
     phases = (*PASSES, "optimizer")
     report = Report(
         f"Training step on examples/demo.arch, batch {BATCH}, {ROUNDS} rounds; the ratio is to the network by hand",

@@ -18,7 +18,7 @@ from .graph import Graph, Node
 from .instruction import METHOD, Instruction, function, last_uses, run
 from .operator import In, Norm, Out, Par
 from .ops.elementwise import TRAINING
-from .plan import Plan, Planner, Statistics, channels_last
+from .plan import Plan, Planner, Statistics, channels_last, laid_out
 from .source import dense
 from .specialise import Genes, Live, Specialiser
 from .store import Cat, Store, View, leaves
@@ -49,12 +49,6 @@ def supernet(graph: Graph, store: Store, genes: Genes | None = None) -> "Superne
 
 
 LAST = torch.channels_last
-
-
-def laid_out(graph: Graph, calls: fx.Graph) -> fx.Node:
-    """The input as the plan lays it out."""
-    x = calls.placeholder("x")
-    return calls.call_method("contiguous", (x,), {"memory_format": LAST}) if channels_last(graph) else x
 
 
 def flat_name(name: str) -> str:
@@ -89,6 +83,8 @@ class _Builder:
         self.names = _Names()
         self.meta: dict[str, dict[str, str]] = {"parameters": {}, "statistics": {}}
         self.shapes: dict[fx.Node, tuple[fx.Node, dict[str, fx.Node]]] = {}
+        self.last = False
+        """Whether maps have their channels last."""
         self._cell = ""
 
     def weight(self, name: str, runs: tuple[Runs, ...]) -> fx.Node:
@@ -98,9 +94,13 @@ class _Builder:
         raise NotImplementedError
 
     def build(self, genes: Genes, title: str) -> fx.GraphModule:
-        values: dict[int, fx.Node] = {0: laid_out(self.graph, self.calls)}
+        lives = Specialiser(self.graph)(tuple(genes))
+        self.last = channels_last(self.graph, lives)
+        x = self.calls.placeholder("x")
+        last = self.calls.call_method("contiguous", (x,), {"memory_format": LAST}) if self.last else x
+        values: dict[int, fx.Node] = {0: last}
         out = 0
-        for live in Specialiser(self.graph)(tuple(genes)):
+        for live in lives:
             values[live.node] = self.node(live, [values[i] for i in live.inputs])
             out = live.node
         self.calls.output(values[out])
@@ -195,7 +195,7 @@ class _Own(_Builder):
 
     def weight(self, name: str, runs: tuple[Runs, ...]) -> fx.Node:
         value = self.store.read(name, runs)
-        last = dense(value) and channels_last(self.graph)
+        last = dense(value) and self.last
         return self.parameter(name, nn.Parameter(value.contiguous(memory_format=LAST) if last else value))
 
     def norm(self, node: Node, live: Live, step: Norm, x: fx.Node) -> fx.Node:
@@ -282,8 +282,9 @@ class Supernet(fx.GraphModule):
 
 def _whole(graph: Graph, store: Store) -> tuple[nn.Module, fx.Graph, list[Elastic]]:
     root, calls, names = nn.Module(), fx.Graph(), _Names()
-    values = [laid_out(graph, calls)]
     modules = [Elastic({})]
+    root.add_module(names("layout"), modules[0])
+    values = [calls.call_module("layout", (calls.placeholder("x"),))]
     for node in graph.nodes[1:]:
         module = Elastic({w.name: store.full(f"{node.name}.{w.name}") for w in node.weights})
         name = names(node.name)
@@ -315,6 +316,7 @@ class _Current:
     def bind(self) -> None:
         for module in self.modules:
             module.run = module.traced = None
+        self.modules[0].run = laid_out if self.plan.channels_last else _handing_on(0)
         for i, source in self.where.items():
             if i != source:
                 self.modules[i].run = _handing_on(self._place(i, source))

@@ -40,7 +40,7 @@ class Plan:
     def __init__(self, store: Store, pieces: tuple[Piece, ...], last: bool = False) -> None:
         """`last`: maps have their channels last."""
         self.pieces = pieces
-        self._last = last
+        self.channels_last = last
         self._store = store
         self._generation = store.generation
         self._instructions = [i for piece in pieces for i in piece.instructions]
@@ -56,7 +56,7 @@ class Plan:
         if self._generation != self._store.generation:
             raise RuntimeError("the store was moved after this plan was made")
         program = self.program(mode, mode == "batch" if training is None else training)
-        return run(program, {0: laid_out(x) if self._last else x}) if program else x
+        return run(program, {0: laid_out(x) if self.channels_last else x}) if program else x
 
     def program(self, mode: Mode, training: bool) -> Program:
         if mode == "calibrate":
@@ -129,7 +129,6 @@ class Planner:
         self._pieces: dict[Live, Piece] = {}
         self._registers = len(graph.nodes)
         self._generation = store.generation
-        self._last = channels_last(graph)
 
     def __call__(self, genes: Genes) -> Plan:
         """The plan of an architecture."""
@@ -150,7 +149,9 @@ class Planner:
     def make(self, lives: Iterable[Live]) -> Plan:
         """A plan of these operations, not kept."""
         known, piece = self._pieces.get, self.piece
-        return Plan(self.store, tuple([known(live) or piece(live) for live in lives]), self._last)
+        lives = tuple(lives)
+        pieces = tuple([known(live) or piece(live) for live in lives])
+        return Plan(self.store, pieces, channels_last(self.graph, lives))
 
     def piece(self, live: Live) -> Piece:
         """One operation, lowered."""
@@ -204,10 +205,11 @@ Bound = dict[str, Tensor | Register]
 """The weights of a node: constants, or registers that parts are joined in."""
 
 
-def channels_last(graph: Graph) -> bool:
-    """Whether maps have their channels last: where an operator is slow otherwise. Elsewhere the layout of torch stays, and
-    with it, bit for bit, what networks compute that were written in torch."""
-    return graph.input.form == "map" and any(node.op.channels_last for node in graph.nodes)
+def channels_last(graph: Graph, lives: Iterable[Live]) -> bool:
+    """Whether an architecture has its channels last: where one of its operators is slow otherwise. Elsewhere the layout of
+    torch stays, and with it, bit for bit, what networks compute that were written in torch. It depends on the architecture
+    alone, so a found network computes what its space did."""
+    return graph.input.form == "map" and any(graph.nodes[live.node].op.channels_last for live in lives)
 
 
 def laid_out(x: Tensor) -> Tensor:
