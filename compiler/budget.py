@@ -48,8 +48,8 @@ class Budget:
 
 def bounded(value: Any, span: Span) -> Any:
     """A number, or a number for each choice, that is not too long."""
-    for number in value.values if isinstance(value, Table) else (value,):
-        if isinstance(number, int | Fraction) and max(number.numerator, -number.numerator, number.denominator) >> BITS:
+    for number in set(value.values) if isinstance(value, Table) else (value,):
+        if isinstance(number, int | Fraction) and (abs(number.numerator) | number.denominator) >> BITS:
             raise ArchError(errors.too_large("the number", f"more than {BITS:,} bits", BITS, span))
     return value
 

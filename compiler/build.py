@@ -7,7 +7,7 @@ from typing import Any
 
 from ..dsl import errors
 from ..dsl.diagnostic import ArchError, Diagnostic, Span
-from ..dsl.syntax import Fix, Prior, Target, Vary
+from ..dsl.syntax import Fix, Prior, Vary, path_text
 from .axis import Axis, Chosen
 from .budget import affordable
 from .conditions import both, either
@@ -17,7 +17,7 @@ from .kinds import is_numeric
 from .operator import Operator, signature
 from .scope import Decisions, Path, Scope, misspelt, numbered
 from .shape import Shape
-from .site import Suspicion, UseSite, place_of, used_here
+from .site import Suspicion, UseSite, used_here
 from .sym import Apply, Table, Value, apply, deps, is_sym
 from .values import UNABLE, Alternatives, Cell, Flow, Named, Operation, Pipeline, Repeat, is_callable, kind_of
 
@@ -59,9 +59,11 @@ class Builder:
         self.passed: dict[Path, Callable[[], tuple[Flow | None, ...]]] = {}
         """What each route passed, by its place: made when it is asked for."""
 
-    def site(self, span: Span, condition: Value, places: Mapping[str, Span] | None = None) -> UseSite:
-        """A place where facts are checked."""
-        return UseSite(span, condition, places, self.later)
+    def site(self, span: Span, condition: Value, operation: Operation | None = None, op: Operator | None = None) -> UseSite:
+        """A place where facts are checked; with an operator, also the places of its settings."""
+        if operation is None or op is None or not operation.places:
+            return UseSite(span, condition, later=self.later)
+        return UseSite(span, condition, operation.places, self.later, op.settings())
 
     # flows
 
@@ -253,9 +255,7 @@ class Builder:
         present = [f.shape.present for f in given]
         shapes = tuple(f.shape for f in given)
         some = either(*present) if many else both(*present)
-        settings = op.settings()
-        places = {name: place_of(settings[name], place) for name, place in operation.places.items()}
-        site = self.site(span, both(self.condition, some) if not many else self.condition, places)
+        site = self.site(span, both(self.condition, some) if not many else self.condition, operation, op)
         shape = op.shape(site, *shapes).where(some)
         return self.add(self.unique((*base, op.name)), op, tuple(f.node for f in given), shape, span, given)
 
@@ -342,7 +342,7 @@ class Builder:
         read = tuple(f.shape for f in given)
         weights = op.weights(read, shape)
         affordable(op, read, shape, weights, span)
-        name = str(Target(path, span=span))
+        name = path_text(path)
         self.nodes.append(Node(name, op, inputs, shape, weights, self.lane, self.stage, span))
         return Flow(len(self.nodes) - 1, shape, given[0].lane if given else self.lane, span)
 

@@ -20,15 +20,18 @@ class UseSite:
         condition: Value,
         places: Mapping[str, Span] | None = None,
         later: "list[Suspicion] | None" = None,
+        settings: Mapping[str, Value] | None = None,
     ) -> None:
         self.span = span
         self.condition = condition
         self.places = places or {}
+        self.settings = settings or {}
         self.later = later
 
     def at(self, setting: str) -> Span:
         """Where the value of a setting was written."""
-        return self.places.get(setting, self.span)
+        place = self.places.get(setting)
+        return self.span if place is None else place_of(self.settings.get(setting), place)
 
     def check(self, fact: Value, fault: Callable[[str], Exception]) -> None:
         """Raise unless `fact` holds wherever the condition does; the fault gets a counterexample as text.

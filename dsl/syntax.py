@@ -264,4 +264,7 @@ class File(Syntax):
 
 def path_text(parts: tuple[str | int, ...]) -> str:
     """`("s2", "fine", 1, "kernel")` as `s2.fine[1].kernel`."""
-    return "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in parts).lstrip(".")
+    text = ""
+    for part in parts:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return text.lstrip(".")
