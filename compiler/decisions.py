@@ -28,6 +28,8 @@ SMALL = 2_000
 """Up to this many, the ends of the space are found by looking at all."""
 MANY = 64
 """A climb looks at all other values of a decision that has no more of them."""
+AT_ONCE = 4_096
+"""So many rows are costed at a time."""
 CLIMBS = 6
 """Otherwise by so many climbs."""
 PATIENCE = 400
@@ -315,8 +317,19 @@ class Decisions:
 
     @cached_property
     def _ends(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        low, high = self._climb(-1), self._climb(+1)
-        return low, high
+        if not self.decisions:
+            return (), ()
+        rows = self._starts()
+        rows = rows[self.feasible(rows)]
+        order = np.argsort(self._weights(rows), kind="stable")
+        if not self._climbs:
+            return _genome(rows[order[0]]), _genome(rows[order[-1]])
+        many = min(CLIMBS, len(rows))
+        starts = np.concatenate([order[:many], order[::-1][:many]])
+        signs = np.repeat([-1.0, 1.0], many)
+        tops = self._summits(rows[starts], signs)
+        weights = self._weights(tops)
+        return _genome(tops[weights[:many].argmin()]), _genome(tops[many + weights[many:].argmax()])
 
     def largest(self) -> tuple[int, ...]:
         """The architecture with most MACs, or that climbs by single changes reach; for shared training and reports."""
@@ -326,36 +339,29 @@ class Decisions:
         """The architecture with fewest MACs, or that climbs by single changes reach."""
         return self._ends[0]
 
-    def _climb(self, sign: int) -> tuple[int, ...]:
-        if not self.decisions:
-            return ()
-        rows = self._starts()
-        rows = rows[self.feasible(rows)]
-        best = np.argsort(-self._rank(rows, sign), kind="stable")[: CLIMBS if self._climbs else 1]
-        ends = np.array([self._summit(rows[i], sign) for i in best]) if self._climbs else rows[best]
-        return tuple(int(g) for g in ends[self._rank(ends, sign).argmax()])
+    def _summits(self, rows: Genes, signs: Array) -> Genes:
+        """From each row where single changes do not lead any further; all climbs go on together."""
+        rows, moving = rows.copy(), np.arange(len(rows))
+        while len(moving):
+            around = self._ranked([self._neighbours(rows[i]) for i in moving], signs[moving])
+            leaps = self._ranked([_leap(*near) for near in around], signs[moving])
+            still = []
+            for i, (near, rank), (far, more) in zip(moving, around, leaps, strict=True):
+                every, ranks = np.concatenate([near, far]), np.concatenate([rank, more])
+                if ranks.max() > ranks[0]:
+                    rows[i] = every[ranks.argmax()]
+                    still.append(i)
+            moving = np.array(still, dtype=np.int64)
+        return rows
 
-    def _summit(self, row: Array, sign: int) -> Array:
-        """Where single changes do not lead any further."""
-        while True:
-            around = self._neighbours(row)
-            around = around[self.feasible(around)]
-            around = np.concatenate([row[None], around])
-            rank = self._rank(around, sign)
-            leap = self._leap(around, rank)
-            leap = leap[self.feasible(leap)]
-            around, rank = np.concatenate([around, leap]), np.concatenate([rank, self._rank(leap, sign)])
-            if rank.argmax() == 0 or rank.max() <= rank[0]:
-                return row
-            row = around[rank.argmax()]
-
-    def _leap(self, around: Genes, rank: Array) -> Genes:
-        """The first row with the best change of each gene, all at once. [P, G] -> [1, G]."""
-        out = around[:1].copy()
-        order = np.argsort(rank, kind="stable")
-        for row in around[order[rank[order] > rank[0]]]:
-            out = np.where(row == around[0], out, row)
-        return self.canonical(out)
+    def _ranked(self, groups: Sequence[Genes], signs: Array) -> list[tuple[Genes, Array]]:
+        """The feasible rows of each group in canonical form, and how far each is in the direction of its sign."""
+        owners = np.repeat(np.arange(len(groups)), [len(g) for g in groups])
+        rows = self.canonical(np.concatenate(groups))
+        good = self.feasible(rows)
+        rows, owners = rows[good], owners[good]
+        rank = signs[owners] * self._weights(rows)
+        return [(rows[owners == k], rank[owners == k]) for k in range(len(groups))]
 
     @property
     def _climbs(self) -> bool:
@@ -371,23 +377,23 @@ class Decisions:
         return np.concatenate([self.repair(corners, rng), self.sample(rng, 32)])
 
     def _neighbours(self, row: Array) -> Genes:
-        """All single changes; what becomes active by one takes its first values, or its last."""
+        """A row and all its single changes; what becomes active by one takes its first values, or its last."""
         ask = self._ask(row[None])
         absent = np.array([not (a is True or ask(a).all()) for a in self.active])
         full = np.where(absent, np.array(self.cardinalities) - 1, row).astype(np.int16)
-        out = []
+        out = [row.copy()]
         for start in (row, full) if absent.any() else (row,):
             for i, n in enumerate(self.cardinalities):
                 for value in _steps(n, int(row[i])):
                     if value != row[i]:
                         out.append(start.copy())
                         out[-1][i] = value
-        return self.canonical(np.array(out, dtype=np.int16).reshape(len(out), len(self.decisions)))
+        return np.array(out, dtype=np.int16)
 
-    def _rank(self, rows: Genes, sign: int) -> Array:
-        costs = self.costs(rows, peak=False)
-        rank: Array = sign * (costs["macs"].astype(np.float64) + costs["parameters"] * 1e-6)
-        return rank
+    def _weights(self, rows: Genes) -> Array:
+        """MACs, then parameters, in one number. [P, G] -> [P]."""
+        parts = [self.costs(rows[k : k + AT_ONCE], peak=False) for k in range(0, len(rows), AT_ONCE)]
+        return np.concatenate([c["macs"].astype(np.float64) + c["parameters"] * 1e-6 for c in parts] or [np.zeros(0)])
 
     # faults and warnings
 
@@ -422,6 +428,19 @@ def _steps(count: int, here: int) -> Iterable[int]:
         return range(count)
     far = (here + sign * 2**k for k in range(count.bit_length()) for sign in (-1, 1))
     return {0, count - 1, *(code for code in far if 0 <= code < count)}
+
+
+def _leap(around: Genes, rank: Array) -> Genes:
+    """The first row with the best change of each gene, all at once. [P, G] -> [1, G]."""
+    out = around[:1].copy()
+    order = np.argsort(rank, kind="stable")
+    for row in around[order[rank[order] > rank[0]]]:
+        out = np.where(row == around[0], out, row)
+    return out
+
+
+def _genome(row: Array) -> tuple[int, ...]:
+    return tuple(int(g) for g in row)
 
 
 def _whole(prior: Prior) -> Array:
