@@ -321,11 +321,12 @@ class Decisions:
             return (), ()
         rows = self._starts()
         rows = rows[self.feasible(rows)]
-        order = np.argsort(self._weights(rows), kind="stable")
+        weights = self._weights(rows)
+        up, down = (np.argsort(sign * weights, kind="stable") for sign in (1, -1))
         if not self._climbs:
-            return _genome(rows[order[0]]), _genome(rows[order[-1]])
+            return _genome(rows[up[0]]), _genome(rows[down[0]])
         many = min(CLIMBS, len(rows))
-        starts = np.concatenate([order[:many], order[::-1][:many]])
+        starts = np.concatenate([up[:many], down[:many]])
         signs = np.repeat([-1.0, 1.0], many)
         tops = self._summits(rows[starts], signs)
         weights = self._weights(tops)

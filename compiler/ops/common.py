@@ -25,6 +25,8 @@ def want(site: Site, operator: str, x: Shape, *forms: Form) -> None:
 
 def positive(site: Site, operator: str, name: str, value: Value, least: int = 1) -> None:
     """A whole number that is at least `least`."""
+    if type(value) is int and value >= least:
+        return
 
     def fault(example: str) -> ArchError:
         return ArchError(
@@ -96,6 +98,8 @@ def same_extent(site: Site, what: str, x: tuple[Shape, ...]) -> None:
     for first, other in pairs(x):
         if other.form != first.form:
             raise ArchError(errors.wrong_form(what, WORDS[other.form], WORDS[first.form], site.span))
+        if first.extent == other.extent:
+            continue
         sizes = "x".join(map(text, first.extent)), "x".join(map(text, other.extent))
         equal = (apply("==", a, b) for a, b in zip(first.extent, other.extent, strict=True))
         together(site, first, other, equal, partial(errors.size_mismatch, what, *sizes, site.span))
@@ -136,6 +140,8 @@ def _or_else(a: Shape, b: Shape) -> Shape:
 
 def same_width(site: Site, one: Shape, two: Shape) -> None:
     """Two inputs have one width wherever both flow."""
+    if one.width == two.width:
+        return
     fault = partial(errors.width_mismatch, text(one.width), text(two.width), site.span, one.form)
     together(site, one, two, (apply("==", one.width, two.width),), fault)
 
