@@ -7,7 +7,6 @@ exactly the intersection of their index sets.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 from .sym import Apply, Decision, Table, Value, apply, at, deps, merge
 
@@ -168,18 +167,13 @@ def shares(size: Value, heads: Value) -> Axis:
 def largest(value: Value, known: dict[int, int] | None = None) -> int:
     """The largest integer that a value takes over all choices (an upper bound where it cannot be tabulated)."""
     if isinstance(value, Table):
-        return _greatest(value)
+        return int(value.greatest)
     if not isinstance(value, Apply):
         return int(value)
     known = {} if known is None else known
     if id(value) not in known:
         known[id(value)] = _bound(value, known)
     return known[id(value)]
-
-
-@lru_cache(maxsize=1 << 12)
-def _greatest(table: Table) -> int:
-    return int(max(table.values))
 
 
 def _bound(value: Apply, known: dict[int, int]) -> int:

@@ -54,7 +54,7 @@ class Metric:
 class Table:
     """A function of `deps` (sorted by index), row-major over their domains."""
 
-    __slots__ = ("_hash", "_truth", "deps", "strides", "values")
+    __slots__ = ("_greatest", "_hash", "_truth", "deps", "strides", "values")
 
     def __init__(self, deps: tuple[Decision, ...], values: tuple[Any, ...]) -> None:
         self.deps = deps
@@ -64,6 +64,7 @@ class Table:
         texts = str in kinds
         self._truth = bool in kinds
         self._hash = hash((tuple(d.index for d in deps), tuple(map(_stable, values)) if texts else values))
+        self._greatest: Any = None
 
     def __hash__(self) -> int:
         return self._hash
@@ -79,6 +80,13 @@ class Table:
 
     def __repr__(self) -> str:
         return f"Table({', '.join(d.path for d in self.deps)}: {self.values if len(self.values) < 9 else '...'})"
+
+    @property
+    def greatest(self) -> Any:
+        """Its largest value."""
+        if self._greatest is None:
+            self._greatest = max(self.values)
+        return self._greatest
 
     def at(self, genes: Sequence[int]) -> Any:
         return self.values[sum(genes[d.index] * s for d, s in zip(self.deps, self.strides, strict=True))]
@@ -297,7 +305,8 @@ def _applied(function: str, *args: Value) -> Value:
 
 def forget() -> None:
     """Drop what was remembered of other spaces: their values equal none of a new one, but many have the same hash."""
-    _applied.cache_clear()
+    for cache in (_applied, _whole, projected):
+        cache.cache_clear()
 
 
 def _shorter(function: str, args: tuple[Value, ...]) -> Value:
