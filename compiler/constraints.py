@@ -8,11 +8,12 @@ from math import prod
 from ..dsl import errors
 from ..dsl.diagnostic import ArchError, Diagnostic
 from .activity import activity
-from .conditions import both, negate, scatter
-from .graph import Graph, Node, Switch
+from .conditions import both, either, negate, scatter
+from .graph import Graph, Node, Prior, Switch
 from .sym import AGGREGATES, FUNCTIONS, Apply, Decision, Metric, Value, apply, at, deps
 
 DRAWN = 30
+"""So many genomes are tried before constraints are counted."""
 WITHOUT = {"all": True, "any": False, "count": False, "sum": 0}
 """What stands for an element that is left out."""
 
@@ -67,14 +68,14 @@ def at_a_glance(graph: Graph) -> list[Diagnostic] | None:
     """Warnings on constraints that are always met; None where a closer look is needed (`Decisions.check`).
 
     Raises ArchError for a constraint that is constantly false. Constraints that one of a few fixed genomes meets can be
-    met together.
+    met together, and priors that give its values a weight can be followed.
     """
     hopeless = [c for c in graph.constraints if c.condition is False]
     if hopeless:
         texts = [c.syntax.condition.span.text for c in hopeless]
         parts = [errors.parts(ranges(graph, text)) for text in texts]
         raise ArchError(*(errors.never_met(c.syntax.span, why) for c, why in zip(hopeless, parts, strict=True)))
-    if any(not isinstance(c.condition, bool) for c in graph.constraints):
+    if graph.priors or any(not isinstance(c.condition, bool) for c in graph.constraints):
         conditions = _conditions(graph)
         if not any(_meets(graph, conditions, genes) for genes in _witnesses(graph)):
             return None
@@ -84,12 +85,19 @@ def at_a_glance(graph: Graph) -> list[Diagnostic] | None:
 
 
 def _conditions(graph: Graph) -> list[Value]:
-    """The constraints; without lists there is no need to ask what is inactive: whatever meets all of them will do."""
+    """The constraints, and that the values of priors have a weight; without lists there is no need to ask what is inactive:
+    whatever meets all constraints will do."""
     conditions = [c.condition for c in graph.constraints]
-    if not any(map(_aggregated, conditions)):
+    if not graph.priors and not any(map(_aggregated, conditions)):
         return conditions
     active = tuple(a.active for a in activity(graph))
-    return [resolved(condition, active) for condition in conditions]
+    return [*(resolved(c, active) for c in conditions), *(_weighed(p, active) for p in graph.priors)]
+
+
+def _weighed(prior: Prior, active: Sequence[Value]) -> Value:
+    """Where the value of a prior's quantity has a weight, or is not there."""
+    quantity, exists = existing(prior.quantity, active)
+    return either(negate(exists), *(apply("==", quantity, value) for value, weight in prior.weights if weight))
 
 
 def _aggregated(value: Value) -> bool:

@@ -392,3 +392,25 @@ def test_a_condition_on_parameters_says_what_may_be_set(condition: str, codes: l
     except ArchError as fault:
         found = list(fault.found)
     assert [d.code for d in found or []] == codes
+
+
+@pytest.mark.parametrize(("weights", "code"), [("{8: 1}", "E410"), ("{8: 1, 16: 1}", None)])
+def test_check_sees_a_prior_that_cannot_be_followed(weights: str, code: str | None) -> None:
+    text = f"""hrdsl 1
+space s {{
+  input = [3, 8, 8]
+  branch a at 1/1 {{ width in {{8, 16}} }}
+  stage s1 on a {{ cell = conv(3) }}
+  head = concat
+  require a.width > 8
+  prior a.width {weights}
+}}
+"""
+    made = compile_text(text)
+    if code is None:
+        assert at_a_glance(made.graph) == []
+        return
+    assert at_a_glance(made.graph) is None
+    with pytest.raises(ArchError) as raised:
+        made.decisions.check()
+    assert [d.code for d in raised.value.found] == [code]

@@ -8,12 +8,11 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from hrdsl.compiler.api import Compiled
-from hrdsl.compiler.module import extract, over_store, supernet
-from hrdsl.compiler.plan import Planner
-from hrdsl.compiler.source import python_source
+from hrdsl.compiler.module import extract
 from hrdsl.compiler.store import Store
 from hrdsl.dsl.diagnostic import ArchError
 
+from .every_form import every_form
 from .spaces import compile_text
 
 torch.set_num_threads(1)
@@ -70,17 +69,9 @@ def test_of_windows() -> None:
 def test_all_forms_agree_where_rows_and_widths_are_searched() -> None:
     made, x = space("factors(rows in {2, 4})", width="{8, 12}"), image()
     store = Store(made.graph, 0)
-    planner, whole = Planner(made.graph, store), supernet(made.graph, store)
     for genes in ((0, 0), (0, 1), (1, 0), (1, 1)):
-        wanted, own = planner(genes)(x), extract(made.graph, store, genes)
-        names: dict[str, type[torch.nn.Module]] = {}
-        exec(python_source(own, "found"), names)
-        written = names["Network"]()
-        written.load_state_dict(own.state_dict())
-        whole.set_architecture(genes)
-        exported = torch.export.export(own.eval(), (x,)).module()
-        forms = (over_store(made.graph, store, genes), own, whole, written, exported)
-        assert all(torch.equal(form(x), wanted) for form in forms)
+        own, (wanted, *outputs) = every_form(made, store, genes, x)
+        assert all(torch.equal(out, wanted) for out in outputs)
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
             own(x)
         costs = made.costs.one(genes)

@@ -10,12 +10,11 @@ from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from hrdsl.compiler.api import Compiled
-from hrdsl.compiler.module import extract, over_store, supernet
-from hrdsl.compiler.plan import Planner
-from hrdsl.compiler.source import python_source
+from hrdsl.compiler.module import extract, over_store
 from hrdsl.compiler.store import Store
 from hrdsl.dsl.diagnostic import ArchError
 
+from .every_form import every_form
 from .spaces import compile_text
 
 torch.set_num_threads(1)
@@ -143,17 +142,10 @@ def test_tokens_of_a_choice() -> None:
 def test_all_forms_agree() -> None:
     made, x = space("mixer(side in {2, 3})", MIXER), image()
     store = Store(made.graph, 0)
-    planner, whole = Planner(made.graph, store), supernet(made.graph, store)
     for genes in ((0, 0), (0, 2), (1, 1)):
-        wanted, own = planner(genes)(x), extract(made.graph, store, genes)
-        names: dict[str, type[torch.nn.Module]] = {}
-        exec(python_source(own, "found"), names)
-        written = names["Network"]()
-        written.load_state_dict(own.state_dict())
-        whole.set_architecture(genes)
-        exported = torch.export.export(own.train(), (x,)).module()
-        for form in (over_store(made.graph, store, genes), own, whole, written, exported):
-            torch.testing.assert_close(form(x), wanted, rtol=1e-5, atol=1e-6)
+        own, (wanted, *outputs) = every_form(made, store, genes, x, training=True)
+        for out in outputs:
+            torch.testing.assert_close(out, wanted, rtol=1e-5, atol=1e-6)
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
             own(x)
         costs = made.costs.one(genes)

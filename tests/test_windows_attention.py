@@ -12,12 +12,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from hrdsl.compiler.api import Compiled, compile_module
 from hrdsl.compiler.constraints import figures
-from hrdsl.compiler.module import extract, over_store, supernet
+from hrdsl.compiler.module import extract
 from hrdsl.compiler.plan import Planner
-from hrdsl.compiler.source import python_source
 from hrdsl.compiler.store import Store
 from hrdsl.dsl.diagnostic import ArchError, Source
 from hrdsl.dsl.modules import load_source
+
+from .every_form import every_form
 
 torch.set_num_threads(1)
 
@@ -240,17 +241,9 @@ def test_a_network_runs_at_other_sizes() -> None:
 def test_all_forms_agree() -> None:
     made, x = compiled(SEARCHED), image()
     store = Store(made.graph, 0)
-    planner, whole = Planner(made.graph, store), supernet(made.graph, store)
     for genes in ((0, 0), (2, 2), (4, 1)):
-        wanted, own = planner(genes)(x), extract(made.graph, store, genes)
-        names: dict[str, type[torch.nn.Module]] = {}
-        exec(python_source(own, "found"), names)
-        written = names["Network"]()
-        written.load_state_dict(own.state_dict())
-        whole.set_architecture(genes)
-        exported = torch.export.export(own.eval(), (x,)).module()
-        forms = (over_store(made.graph, store, genes), own, whole, written, exported)
-        assert all(torch.equal(form(x), wanted) for form in forms)
+        _, (wanted, *outputs) = every_form(made, store, genes, x)
+        assert all(torch.equal(out, wanted) for out in outputs)
 
 
 def test_the_supernet_trains() -> None:
