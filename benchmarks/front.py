@@ -18,9 +18,11 @@ import torch
 from hrdsl.compiler.api import compile_file
 from hrdsl.runtime.device import pick
 from hrdsl.runtime.evaluate import candidate_miou
+from hrdsl.runtime.objectives import problem_of
 from hrdsl.runtime.search import nsga2
 from hrdsl.runtime.search import random as random_search
-from hrdsl.runtime.searching import Listener, config_of, problem_of, runs_of, supernet
+from hrdsl.runtime.searching import Listener, runs_of, supernet
+from hrdsl.runtime.strategy import config_of
 from hrdsl.runtime.task import Examples, examples
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "demo.arch"

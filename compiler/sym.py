@@ -51,19 +51,22 @@ class Metric:
         return crc32(self.name.encode())
 
 
+_INDEX = python.attrgetter("index")
+_TRUTHS = {bool}
+
+
 class Table:
     """A function of `deps` (sorted by index), row-major over their domains."""
 
-    __slots__ = ("_greatest", "_hash", "_truth", "deps", "strides", "values")
+    __slots__ = ("_greatest", "_hash", "_kinds", "deps", "strides", "values")
 
     def __init__(self, deps: tuple[Decision, ...], values: tuple[Any, ...]) -> None:
         self.deps = deps
         self.values = values
         self.strides = _strides(deps)
-        kinds = set(map(type, values))
-        texts = str in kinds
-        self._truth = bool in kinds
-        self._hash = hash((tuple(d.index for d in deps), tuple(map(_stable, values)) if texts else values))
+        self._kinds = set(map(type, values))
+        texts = str in self._kinds
+        self._hash = hash((tuple(map(_INDEX, deps)), tuple(map(_stable, values)) if texts else values))
         self._greatest: Any = None
 
     def __hash__(self) -> int:
@@ -73,13 +76,18 @@ class Table:
         return self is other or (
             isinstance(other, Table)
             and self._hash == other._hash
-            and self._truth == other._truth
+            and (bool in self._kinds) == (bool in other._kinds)
             and self.deps == other.deps
             and self.values == other.values
         )
 
     def __repr__(self) -> str:
         return f"Table({', '.join(d.path for d in self.deps)}: {self.values if len(self.values) < 9 else '...'})"
+
+    @property
+    def truths(self) -> bool:
+        """Whether all its values are true or false."""
+        return self._kinds == _TRUTHS
 
     @property
     def greatest(self) -> Any:
@@ -105,7 +113,7 @@ class Apply:
     _hash: int
 
     def __new__(cls, function: str, args: tuple["Value", ...]) -> "Apply":
-        key = (function, tuple((type(a), a) for a in args))
+        key = (function, args, *map(type, args))
         known = _KNOWN.get(key)
         if known is None:
             known = super().__new__(cls)
@@ -211,7 +219,7 @@ def is_sym(value: Value) -> bool:
 def is_truth(value: Value) -> bool:
     """Whether a value is true or false for every choice."""
     if isinstance(value, Table):
-        return all(isinstance(v, bool) for v in value.values)
+        return value.truths
     if isinstance(value, Apply):
         return all(map(is_truth, value.args[1:])) if value.function == "select" else value.function in TRUTHS
     return isinstance(value, bool)
@@ -231,8 +239,7 @@ def deps(value: Value) -> tuple[Decision, ...]:
 
 
 def merge(many: Iterable[tuple[Decision, ...]]) -> tuple[Decision, ...]:
-    found = {d.index: d for one in many for d in one}
-    return tuple(found[i] for i in sorted(found))
+    return tuple(sorted(set().union(*many), key=_INDEX))
 
 
 def at(value: Value, genes: Sequence[int]) -> Any:
@@ -264,22 +271,25 @@ def tabulate(over: tuple[Decision, ...], value: Callable[[tuple[int, ...]], Any]
 
 
 def _canonical(over: tuple[Decision, ...], values: tuple[Any, ...]) -> Value:
-    if len(over) == 1:
-        return values[0] if values.count(values[0]) == len(values) else Table(over, values)
-    kept = list(over)
+    if values[0] == values[-1] and values.count(values[0]) == len(values):
+        return values[0]
+    kept = over
     for d in over:
-        place = kept.index(d)
-        inner = prod(len(k) for k in kept[place + 1 :])
-        block = inner * len(d)
-        same = all(
-            values[start + inner * i : start + inner * (i + 1)] == values[start : start + inner]
-            for start in range(0, len(values), block)
-            for i in range(1, len(d))
-        )
-        if same:
-            values = tuple(v for start in range(0, len(values), block) for v in values[start : start + inner])
-            kept.remove(d)
-    return Table(tuple(kept), values) if kept else values[0]
+        if len(kept) == 1:
+            break
+        step = size(kept[kept.index(d) + 1 :])
+        first, *others = _cuts(len(values), step, len(d))
+        least = first(values)
+        if all(cut(values) == least for cut in others):
+            values, kept = least, tuple(k for k in kept if k is not d)
+    return Table(kept, values)
+
+
+@lru_cache(maxsize=1 << 8)
+def _cuts(length: int, step: int, count: int) -> tuple[Callable[[tuple[Any, ...]], tuple[Any, ...]], ...]:
+    """For each value of a decision, what picks the values of a table where it is chosen."""
+    starts = [start for block in range(0, length, step * count) for start in range(block, block + step)]
+    return tuple(python.itemgetter(*(start + step * i for start in starts)) for i in range(count))
 
 
 def apply(function: str, *args: Value) -> Value:
@@ -298,7 +308,7 @@ def _applied(function: str, *args: Value) -> Value:
         return _shorter(function, args)
     columns = [spread(a, over) for a in args]
     run = FUNCTIONS[function]
-    if function in BITWISE and len(columns) == 2 and all({bool}.issuperset(map(type, c)) for c in columns):
+    if function in BITWISE and len(args) == 2 and all(a.truths if isinstance(a, Table) else isinstance(a, bool) for a in args):
         run = BITWISE[function]
     return _canonical(over, tuple(map(run, *columns)))
 
@@ -374,10 +384,15 @@ def spread(value: Value, over: tuple[Decision, ...]) -> Sequence[Any]:
         return (value,) * size(over)
     if value.deps == over:
         return value.values
-    return tuple(map(value.values.__getitem__, _places(value.deps, over)))
+    picked: tuple[Any, ...] = _picker(value.deps, over)(value.values)
+    return picked
 
 
 @lru_cache(maxsize=1 << 12)
+def _picker(deps: tuple[Decision, ...], over: tuple[Decision, ...]) -> Callable[[tuple[Any, ...]], Any]:
+    return python.itemgetter(*_places(deps, over))
+
+
 def _places(deps: tuple[Decision, ...], over: tuple[Decision, ...]) -> tuple[int, ...]:
     """Where in a table over `deps` the value of each row over more decisions stands."""
     own = dict(zip(deps, _strides(deps), strict=True))
@@ -398,6 +413,7 @@ def projected(table: Table, onto: tuple[Decision, ...]) -> Table:
     return Table(kept, tuple(found))
 
 
+@lru_cache(maxsize=1 << 12)
 def _strides(deps: tuple[Decision, ...]) -> tuple[int, ...]:
     """How far apart in a table the values of neighbouring choices stand, for each decision."""
     strides: list[int] = []

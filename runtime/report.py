@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from ..compiler.conventions import DEFAULT
 from ..dsl.model import METRICS
 from .files import write
+from .objectives import objectives_of
 from .results import Network
 from .search.problem import Progress
-from .searching import Searched, objectives_of
+from .searching import Searched
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -20,7 +20,8 @@ from ..compiler.module import extract
 from ..compiler.outline import outline
 from .evaluate import recalibrate
 from .files import write
-from .searching import Searched, objectives_of
+from .objectives import objectives_of
+from .searching import Searched
 
 Genome = tuple[int, ...]
 

@@ -5,27 +5,25 @@ One folder holds everything: `supernet.ckpt`, `study.sqlite`, and what `results`
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 
 from ..compiler.api import Compiled
 from ..dsl import errors
 from ..dsl.diagnostic import ArchError
-from ..dsl.model import COSTS, Run
+from ..dsl.model import Run
 from ..dsl.modules import Module
-from ..dsl.settings import Chosen
 from .evaluate import candidate_miou
+from .objectives import objectives_of, problem_of
 from .search import nsga2
 from .search import random as random_search
 from .search.front import Front
-from .search.problem import Config, Evaluation, Objective, Problem, one_by_one
 from .search.problem import Progress as Generation
 from .search.study import Study, identify
+from .strategy import config_of
 from .task import Examples, check, examples
 from .train import Progress, SupernetTrainer
 
@@ -80,66 +78,6 @@ def digest(module: Module) -> str:
         sources.add(used.source.text)
         todo += used.uses.values()
     return hashlib.sha256("\0".join(sorted(sources)).encode()).hexdigest()
-
-
-def objectives_of(run: Run) -> tuple[Objective, ...]:
-    """The goals of a search block; accuracy against MACs where it names none."""
-    if not run.objectives:
-        return Objective("miou", maximize=True), Objective("macs", exact=True)
-    return tuple(Objective(o.name, o.maximize, o.name in COSTS) for o in run.objectives)
-
-
-def config_of(run: Run, compiled: Compiled, seed: int | None) -> Config:
-    """The strategy's settings; hypervolume is measured from no accuracy at the worst end of each cost."""
-    strategy: Chosen = run.settings["strategy"]
-    options = strategy.options
-    ends = {
-        False: compiled.costs.one(compiled.decisions.largest()),
-        True: compiled.costs.one(compiled.decisions.smallest()),
-    }
-    reference = tuple(float(ends[o.maximize][o.name]) if o.exact else 0.0 for o in objectives_of(run))
-    chosen = run.settings["seed"] if seed is None else seed
-    if strategy.name == "random":
-        total = options["evaluations"]
-        return Config(
-            seed=chosen,
-            population=min(40, total),
-            generations=-(-total // min(40, total)),
-            evaluations=total,
-            reference=reference,
-        )
-    return Config(
-        seed=chosen,
-        population=options["population"],
-        generations=options["generations"],
-        crossover_rate=float(options["crossover"]),
-        mutation_rate=float(options["mutation"]),
-        reference=reference,
-    )
-
-
-def problem_of(
-    compiled: Compiled, run: Run, measure: Callable[[Genome], Sequence[float]], evaluated: Callable[[int], None] | None
-) -> Problem:
-    """The search problem of a space: exact costs are cheap, the rest is measured."""
-    objectives = objectives_of(run)
-    exact = [o.name for o in objectives if o.exact]
-    counter = iter(range(1, 1 << 60))
-
-    def cheap(genes: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        costs = compiled.costs(genes, peak="peak_activation_bytes" in exact)
-        return (
-            np.stack([costs[name].astype(np.float64) for name in exact], axis=1) if exact else np.zeros((len(genes), 0))
-        )
-
-    def expensive(genomes: Sequence[Genome]) -> Iterable[tuple[Genome, Evaluation]]:
-        for answer in one_by_one(measure)(genomes):
-            if evaluated:
-                evaluated(next(counter))
-            yield answer
-
-    anchors = (compiled.decisions.smallest(), compiled.decisions.largest())
-    return Problem(compiled.decisions, objectives, expensive, cheap, anchors=anchors)
 
 
 def supernet(
