@@ -21,6 +21,7 @@ from hrdsl.runtime.evaluate import candidate_miou
 from hrdsl.runtime.objectives import problem_of
 from hrdsl.runtime.search import nsga2
 from hrdsl.runtime.search import random as random_search
+from hrdsl.runtime.search.problem import one_by_one
 from hrdsl.runtime.searching import Listener, runs_of, supernet
 from hrdsl.runtime.strategy import config_of
 from hrdsl.runtime.task import Examples, examples
@@ -64,7 +65,7 @@ def compare(folder: Path, seeds: Sequence[int], device: torch.device) -> dict[st
             ("evolution", nsga2, config),
             ("random", random_search, replace(config, evaluations=budget)),
         ):
-            front = engine.run(problem_of(compiled, run, measure, None), chosen)
+            front = engine.run(problem_of(compiled, run, one_by_one(measure)), chosen)
             found[name][seed] = round((front.hypervolume or 0.0) / whole, 5)
             print(
                 f"seed {seed} {name:10s} {found[name][seed]:.4f}  {front.evaluated} evaluations, {len(front.members)} networks",

@@ -40,6 +40,7 @@ def run(args: Namespace) -> int:
         "cache": args.cache,
     }
     common |= {"quiet": args.quiet, "train": None, "seed": None, "convention": DEFAULT}
+    common |= {"workers": None, "time_limit": None, "memory_limit": None}
     sought = Namespace(**common, file=file, study=args.out, search="quick" if args.quick else None)
     if args.quick:
         sought.train = "quick"

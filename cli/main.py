@@ -22,6 +22,7 @@ VERBS = {
     "render": "draw a space or an architecture",
     "train": "train the supernet of a space",
     "search": "find the Pareto front of a space",
+    "study": "what a study holds, and how far it can be trusted",
     "retrain": "train one architecture, from scratch or from weights",
     "export": "write a network as ONNX, safetensors or Python",
     "weights": "bring the weights of a released model into a network",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .common import add_file, add_space, compiled, print_line, show, table, whole
 from .figures import add_convention, named
 from .progress import Meter
-from .running import add_running, device, one_line
+from .running import add_running, add_workers, crew, device, one_line
 
 if TYPE_CHECKING:
     from ..runtime.results import Network
@@ -27,6 +27,7 @@ def declare(verbs: "Verbs") -> None:
     parser.add_argument("--search", metavar="NAME", help="the `search` block of that name (default: the first)")
     add_convention(parser)
     add_running(parser)
+    add_workers(parser)
     add_space(parser)
 
 
@@ -60,7 +61,8 @@ def searched(args: Namespace, reproduce: str) -> dict[str, Any]:
     space, meter, where = compiled(args), Meter(args.quiet), device(args)
     listen = Listener(meter.training, meter.generation, meter.evaluated)
     with one_line():
-        done = search(space, args.study, where, listen, args.seed, (args.train, args.search), args.cache)
+        names = args.train, args.search
+        done = search(space, args.study, where, listen, args.seed, names, args.cache, crew(args))
     networks = write_front(done, args.study / "front", args.convention)
     report = write_report(done, networks, args.study / "front", reproduce, describe(where), args.convention)
     return {

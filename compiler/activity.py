@@ -1,10 +1,11 @@
 """When a decision matters, and what stands for it where all it decides is `none`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import product
 from math import prod
+from typing import Any
 
 from .conditions import both, either
 from .graph import Graph, Switch, unshared
@@ -27,15 +28,32 @@ class Activity:
     closing: dict[int, int] = field(default_factory=dict)
 
 
-_LATEST: list[tuple[Graph, tuple[Activity, ...]]] = []
+_LATEST: list[tuple[Graph, "_Activities"]] = []
 """The graph that was asked about last: its check and its count ask about the same one."""
 
 
 def activity(graph: Graph) -> tuple[Activity, ...]:
     """The activity of each decision. Inactive ones are absent from an architecture (gene 0): one genome for each network."""
+    return _known(graph).all
+
+
+class Active(Sequence[Value]):
+    """When each decision of a graph is active, by its index; each is found when it is asked for."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.known = _known(graph)
+
+    def __len__(self) -> int:
+        return len(self.known.graph.decisions)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.known.active(self.known.graph.decisions[index])
+
+
+def _known(graph: Graph) -> "_Activities":
     known = next((found for one, found in _LATEST if one is graph), None)
     if known is None:
-        known = _Activities(unshared(graph)).all()
+        known = _Activities(unshared(graph))
         _LATEST[:] = [(graph, known)]
     return known
 
@@ -49,42 +67,57 @@ class _Activities:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.live = liveness(graph)
-        self.switches: dict[int, list[int]] = {d.index: [] for d in graph.decisions}
         self.closing: dict[int, dict[int, int]] = {}
         self.matters: dict[int, dict[Apply, Value]] = {d.index: {} for d in graph.decisions}
-        for i, node in enumerate(graph.nodes):
-            if isinstance(node.op, Switch) and self.live.demand[i] is not False:
-                for d in deps(node.op.select):
-                    self.switches[d.index].append(i)
+        self.active = cache(self._active)
+        self.computed = cache(self._computed)
+        self.asked = cache(self._asked)
 
+    @cached_property
     def all(self) -> tuple[Activity, ...]:
-        computed = self._computed()
-        asked = {d.index: either(*self._asked(d)) for d in self.graph.decisions}
-        for d in sorted(self.graph.decisions, key=lambda d: self.switches[d.index][:1]):
-            if asked[d.index] is not False:
+        decisions = self.graph.decisions
+        for d in sorted(decisions, key=lambda d: self.switches[d.index][:1]):
+            if self.asked(d) is not False:
                 self.closing[d.index] = self._closing(d)
-        return tuple(
-            Activity(
-                _without(either(computed[d.index], asked[d.index]), d),
-                computed[d.index],
-                asked[d.index],
-                self.closing.get(d.index, {}),
-            )
-            for d in self.graph.decisions
-        )
+        return tuple(Activity(self.active(d), self.computed(d), self.asked(d), self.closing.get(d.index, {})) for d in decisions)
 
-    def _computed(self) -> dict[int, Value]:
-        found: dict[int, list[Value]] = {d.index: [] for d in self.graph.decisions}
-        for node, condition in zip(self.graph.nodes, self.live.nodes, strict=True):
-            if condition is False:
+    @cached_property
+    def readers(self) -> dict[int, list[int]]:
+        """The nodes whose settings depend on each decision."""
+        found: dict[int, list[int]] = {d.index: [] for d in self.graph.decisions}
+        for i, node in enumerate(self.graph.nodes):
+            for d in node.op.deps():
+                found[d.index].append(i)
+        return found
+
+    @cached_property
+    def switches(self) -> dict[int, list[int]]:
+        """The switches among them that something asks for."""
+        nodes, demand = self.graph.nodes, self.live.demand
+        return {
+            index: [i for i in found if isinstance(nodes[i].op, Switch) and demand[i] is not False]
+            for index, found in self.readers.items()
+        }
+
+    def _active(self, decision: Decision) -> Value:
+        return _without(either(self.computed(decision), self.asked(decision)), decision)
+
+    def _computed(self, decision: Decision) -> Value:
+        """Where a computed node changes with the decision."""
+        found = []
+        for i in self.readers[decision.index]:
+            if self.live.nodes[i] is False:
                 continue
-            for value in node.op.settings().values():
-                for d in deps(value):
-                    found[d.index].append(both(condition, _matters(value, d, self.matters[d.index])))
-        return {index: either(*conditions) for index, conditions in found.items()}
+            for value in self.graph.nodes[i].op.settings().values():
+                if decision in deps(value):
+                    found.append(both(self.live.nodes[i], _matters(value, decision, self.matters[decision.index])))
+        return either(*found)
 
-    def _asked(self, decision: Decision) -> Iterator[Value]:
-        """Where a switch that can be `none` for its choice of input looks at the decision."""
+    def _asked(self, decision: Decision) -> Value:
+        """Where a switch that is asked for, and can be `none` for its choice of input, looks at the decision."""
+        return either(*self._asking(decision))
+
+    def _asking(self, decision: Decision) -> Iterator[Value]:
         for i in self.switches[decision.index]:
             op = self.graph.nodes[i].op
             assert isinstance(op, Switch)
@@ -143,7 +176,7 @@ class _Activities:
             return None
         if isinstance(node.op, Switch):
             for d in deps(node.op.select):
-                if self.closing.get(d.index) and all(self._within(i, owner) for i in self._readers[d.index]):
+                if self.closing.get(d.index) and all(self._within(i, owner) for i in self.readers[d.index]):
                     return self.closing[d.index]
             return None
         parts = [
@@ -152,15 +185,6 @@ class _Activities:
         if node.op.inputs is not None:
             return next((p for p in parts if p is not None), None)
         return None if None in parts else _joined(parts)
-
-    @cached_property
-    def _readers(self) -> dict[int, list[int]]:
-        """The nodes whose settings depend on each decision."""
-        found: dict[int, list[int]] = {d.index: [] for d in self.graph.decisions}
-        for i, node in enumerate(self.graph.nodes):
-            for d in node.op.deps():
-                found[d.index].append(i)
-        return found
 
     @cached_property
     def _dominators(self) -> list[int]:

@@ -166,10 +166,8 @@ def shares(size: Value, heads: Value) -> Axis:
 
 def largest(value: Value, known: dict[int, int] | None = None) -> int:
     """The largest integer that a value takes over all choices (an upper bound where it cannot be tabulated)."""
-    if isinstance(value, Table):
-        return int(value.greatest)
     if not isinstance(value, Apply):
-        return int(value)
+        return int(value.greatest) if isinstance(value, Table) else int(value)
     known = {} if known is None else known
     if id(value) not in known:
         known[id(value)] = _bound(value, known)

@@ -1,6 +1,6 @@
 """How much a space may cost to evaluate: steps of expressions, items of lists, digits of numbers. Counted, not timed."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from functools import partial, reduce
 from math import prod
@@ -56,12 +56,17 @@ def bounded(value: Any, span: Span) -> Any:
 
 def affordable(op: Operator, x: tuple[Shape, ...], y: Shape, weights: Iterable[Weight], span: Span) -> None:
     """Raise ArchError where a node is too large to be counted."""
-    sized: list[tuple[str, int, tuple[Value, ...]]] = [("a tensor", NUMBERS, (y.width, *y.extent, y.copies))]
-    sized += [("a parameter", NUMBERS, tuple(a.limit for a in w.axes)) for w in weights]
-    sized += [("an operator", MACS, factors) for factors in op.work(x, y)]
-    for what, most, factors in sized:
-        count = prod(max(1, largest(f)) for f in factors)
-        if count > most:  # factors that are not large together, as the size and the number of windows
-            count = largest(reduce(partial(apply, "*"), factors))
-        if count > most:
-            raise ArchError(errors.too_large(what, f"{count:,}", most, span))
+    if not any(y is one for one in x):
+        _within("a tensor", NUMBERS, (y.width, *y.extent, y.copies), span)
+    for weight in weights:
+        _within("a parameter", NUMBERS, [a.limit for a in weight.axes], span)
+    for factors in op.work(x, y):
+        _within("an operator", MACS, factors, span)
+
+
+def _within(what: str, most: int, factors: Sequence[Value], span: Span) -> None:
+    count = prod([max(1, largest(f)) for f in factors])
+    if count > most:  # factors that are not large together, as the size and the number of windows
+        count = largest(reduce(partial(apply, "*"), factors))
+    if count > most:
+        raise ArchError(errors.too_large(what, f"{count:,}", most, span))

@@ -65,7 +65,7 @@ class Builder:
         """A place where facts are checked; with an operator, also the places of its settings."""
         if operation is None or op is None or not operation.places:
             return UseSite(span, condition, later=self.later)
-        return UseSite(span, condition, operation.places, self.later, op.settings())
+        return UseSite(span, condition, operation.places, self.later, op)
 
     # flows
 
@@ -203,12 +203,11 @@ class Builder:
     def arguments(self, cell: Cell, use: Scope, span: Span) -> dict[str, Any]:
         """Parameters: given, found outwards where the cell is used, or their default."""
         out = dict(cell.arguments)
-        defaults = Scope("body", use.path, cell.module, values=out)
         for p in cell.block.parameters or ():
             if p.name in out:
                 continue
             if p.default is not None:
-                out[p.name] = self.evaluator.value(p.default, defaults, ())
+                out[p.name] = self.evaluator.value(p.default, Scope("body", use.path, cell.module, values=out), ())
                 continue
             found, value = self.evaluator.find(p.name, use)
             if not found:
@@ -233,33 +232,43 @@ class Builder:
 
     def operation(self, operation: Operation, x: Any, base: Path, use: Scope, span: Span) -> Any:
         """One node. `none` flows through: a list leaves it out, any other operator gives `none`."""
-        kind = operation.kind
-        many = kind.inputs is None
+        many = operation.kind.inputs is None
+        given = self.given(operation, x, span)
+        if given is None or (many and len(given) < 2):
+            return given[0] if given else None
+        op = operation.kind(**self.operation_settings(operation, use, span))
+        shapes = [f.shape for f in given]
+        some = (either if many else both)(*[s.present for s in shapes])
+        where = self.condition if many or some is True else both(self.condition, some)
+        shape = op.shape(self.site(span, where, operation, op), *shapes).where(some)
+        return self.add(self.unique((*base, op.name)), op, tuple([f.node for f in given]), shape, span, given)
+
+    def given(self, operation: Operation, x: Any, span: Span) -> tuple[Any, ...] | None:
+        """The flows that an operator is given, of a list those that are there; None where it has no result."""
+        wanted = operation.kind.inputs
+        if wanted == 1 and isinstance(x, Flow) and not operation.flows:
+            return (x,)
         given = (*((x,) if x is not None else ()), *operation.flows)
         given = tuple(f[0] if isinstance(f, tuple) and len(f) == 1 else f for f in given)
-        if many:
+        if wanted is None:
             given = tuple(f for f in flatten(given) if f is not None)
-            if len(given) < 2:
-                return given[0] if given else None
-        elif len(given) != kind.inputs or any(not isinstance(f, Flow) for f in given):
+            wrong = next((f for f in given if not isinstance(f, Flow)), None)
+            if wrong is not None and len(given) > 1:
+                raise ArchError(errors.wrong_kind(kind_of(wrong), "a flow", span))
+        elif len(given) != wanted or any(not isinstance(f, Flow) for f in given):
             if any(f is None for f in given) or x is None:
                 return None
-            lists = [f for f in given if isinstance(f, tuple)]
-            got = f"a list of {len(lists[0])}" if lists else f"{len(given)}"
-            help = "join the list first: `concat -> ...`, `sum -> ...`, or take one of it: `x[0]`" if lists else ""
-            raise ArchError(
-                errors.wrong_form(kind.name, got, f"{kind.inputs} flow{'s' if kind.inputs != 1 else ''}", span, help)
-            )
-        wrong = next((f for f in given if not isinstance(f, Flow)), None)
-        if wrong is not None:
-            raise ArchError(errors.wrong_kind(kind_of(wrong), "a flow", span))
-        op = kind(**self.operation_settings(operation, use, span))
-        present = [f.shape.present for f in given]
-        shapes = tuple(f.shape for f in given)
-        some = either(*present) if many else both(*present)
-        site = self.site(span, both(self.condition, some) if not many else self.condition, operation, op)
-        shape = op.shape(site, *shapes).where(some)
-        return self.add(self.unique((*base, op.name)), op, tuple(f.node for f in given), shape, span, given)
+            raise ArchError(self.ill_given(operation, given, span))
+        return given
+
+    @staticmethod
+    def ill_given(operation: Operation, given: tuple[Any, ...], span: Span) -> Diagnostic:
+        """Too many flows for an operator, or too few, or a list."""
+        lists = [f for f in given if isinstance(f, tuple)]
+        got = f"a list of {len(lists[0])}" if lists else f"{len(given)}"
+        want = f"{operation.kind.inputs} flow{'s' if operation.kind.inputs != 1 else ''}"
+        help = "join the list first: `concat -> ...`, `sum -> ...`, or take one of it: `x[0]`" if lists else ""
+        return errors.wrong_form(operation.label, got, want, span, help)
 
     def operation_settings(self, operation: Operation, use: Scope, span: Span) -> dict[str, Any]:
         out: dict[str, Any] = {}
@@ -271,7 +280,7 @@ class Builder:
                 if not found:
                     raise ArchError(errors.missing_argument(f.name, operation.label, span, misspelt(f.name, use)))
             else:
-                value = f.default
+                continue
             out[f.name] = self.setting(operation.label, f.name, f.kind, value, operation.places.get(f.name, span))
         return out
 

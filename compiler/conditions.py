@@ -20,6 +20,7 @@ from .sym import (
     at,
     conjuncts,
     deps,
+    joint,
     merge,
     projected,
     size,
@@ -46,12 +47,10 @@ def _joined(conditions: tuple[Value, ...]) -> Value:
             continue
         if factor is True or factor == table:
             continue
-        joined = factor if table is True else apply("and", table, factor)
-        if isinstance(joined, Apply):
+        if table is not True and joint((table, factor)) is None:
             large.append(table)
-            table = factor
-        else:
-            table = joined
+            table = True
+        table = factor if table is True else apply("and", table, factor)
     if table is False:
         return False
     factors = (*(() if table is True else (table,)), *sorted(large, key=hash))
@@ -60,8 +59,10 @@ def _joined(conditions: tuple[Value, ...]) -> Value:
 
 def either(*conditions: Value) -> Value:
     """Their disjunction, with common factors taken out."""
-    options = tuple(dict.fromkeys(c for c in conditions if c is not False))
-    if any(o is True for o in options):
+    if len(conditions) < 2:
+        return conditions[0] if conditions else False
+    options = tuple(dict.fromkeys([c for c in conditions if c is not False]))
+    if True in options:
         return True
     if len(options) < 2:
         return options[0] if options else False

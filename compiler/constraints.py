@@ -7,7 +7,7 @@ from math import prod
 
 from ..dsl import errors
 from ..dsl.diagnostic import ArchError, Diagnostic
-from .activity import activity
+from .activity import Active
 from .conditions import both, either, negate, scatter
 from .graph import Graph, Node, Prior, Switch
 from .sym import AGGREGATES, FUNCTIONS, Apply, Decision, Metric, Value, apply, at, deps
@@ -90,7 +90,7 @@ def _conditions(graph: Graph) -> list[Value]:
     conditions = [c.condition for c in graph.constraints]
     if not graph.priors and not any(map(_aggregated, conditions)):
         return conditions
-    active = tuple(a.active for a in activity(graph))
+    active = Active(graph)
     return [*(resolved(c, active) for c in conditions), *(_weighed(p, active) for p in graph.priors)]
 
 

@@ -63,46 +63,38 @@ class _Bucket:
     terms: list[tuple[int, list[Table | int]]]
 
 
-class Costs:
-    """`costs(genes)`: exact costs for a matrix of genes [P, G], as int64 arrays [P] by name.
+class Sums:
+    """Sums of terms for whole populations: those of each metric, from look-up tables. Terms of metric m add to column m."""
 
-    With a convention also `operations`, as it counts: int64, or exact fractions as objects where some are no whole numbers.
-    """
-
-    def __init__(self, graph: Graph, convention: Convention | None = None) -> None:
-        self.graph = graph
-        self.convention = convention
-        self.metrics = METRICS if convention is None else (*METRICS, "operations")
+    def __init__(self, terms: Iterable[Term], count: int) -> None:
+        self.count = count
         self.tables: dict[Table, Array] = {}
         groups: dict[tuple[Value, ...], list[tuple[int, list[Table | int]]]] = {}
         self.products: list[Term] = []
-        for term in terms(graph, convention):
+        for term in terms:
             self._place(term, groups)
-        count = len(self.metrics)
         self.groups = [(masks, [_tabulate(b, count) for b in _buckets(found)]) for masks, found in groups.items()]
 
-    @cached_property
-    def peak(self) -> "_Peak":
-        return _Peak(self.graph)
-
     def _place(self, term: Term, groups: dict[tuple[Value, ...], list[tuple[int, list[Table | int]]]]) -> None:
-        """A term into the group of its large conditions; one with large factors is evaluated as a product."""
-        small = [f for f in conjuncts(term.condition) if not isinstance(f, Apply)]
-        masks = tuple(f for f in conjuncts(term.condition) if isinstance(f, Apply))
-        values = [v for v in (*small, *term.factors) if v is not True]
-        if (
-            any(isinstance(v, Apply) for v in values)
-            or size(merge(v.deps for v in values if isinstance(v, Table))) > TABLE
-        ):
+        """A term into the group of the conditions that are too large; one with large factors is evaluated as a product."""
+        values = list(term.factors)
+        over = merge(v.deps for v in values if isinstance(v, Table))
+        if any(isinstance(v, Apply) for v in values) or size(over) > TABLE:
             self.products.append(term)
             return
-        groups.setdefault(masks, []).append((term.metric, values))
+        masks: list[Value] = []
+        for part in conjuncts(term.condition):
+            joint = merge((over, part.deps)) if isinstance(part, Table) else over
+            if isinstance(part, Apply) or size(joint) > TABLE:
+                masks.append(part)
+            elif part is not True:
+                values.append(part)
+                over = joint
+        groups.setdefault(tuple(masks), []).append((term.metric, values))
 
-    def __call__(self, genes: Genes, peak: bool = True) -> dict[str, Array]:
-        """`parameters`, `macs` and (unless `peak` is false) `peak_activation_bytes`, each [P]."""
-        genes = np.asarray(genes)
-        ask = Evaluation(genes, tables=self.tables)
-        total = np.zeros((len(genes), len(self.metrics)), dtype=np.int64)
+    def __call__(self, ask: Evaluation) -> Array:
+        """The sums for each row: int64 [P, count]."""
+        total = np.zeros((len(ask.genes), self.count), dtype=np.int64)
         for masks, tables in self.groups:
             part = np.zeros_like(total)
             for deps, strides, table in tables:
@@ -115,6 +107,29 @@ class Costs:
             for factor in term.factors:
                 value = value * ask(factor).astype(np.int64)
             total[:, term.metric] += value
+        return total
+
+
+class Costs:
+    """`costs(genes)`: exact costs for a matrix of genes [P, G], as int64 arrays [P] by name.
+
+    With a convention also `operations`, as it counts: int64, or exact fractions as objects where some are no whole numbers.
+    """
+
+    def __init__(self, graph: Graph, convention: Convention | None = None) -> None:
+        self.graph = graph
+        self.convention = convention
+        self.metrics = METRICS if convention is None else (*METRICS, "operations")
+        self.sums = Sums(terms(graph, convention), len(self.metrics))
+
+    @cached_property
+    def peak(self) -> "_Peak":
+        return _Peak(self.graph)
+
+    def __call__(self, genes: Genes, peak: bool = True) -> dict[str, Array]:
+        """`parameters`, `macs` and (unless `peak` is false) `peak_activation_bytes`, each [P]."""
+        ask = Evaluation(np.asarray(genes), tables=self.sums.tables)
+        total = self.sums(ask)
         out = {name: total[:, i] for i, name in enumerate(self.metrics)}
         if self.convention is not None:
             out["operations"] = _divided(out["operations"], self.convention.unit)

@@ -321,7 +321,7 @@ class Decisions:
             return (), ()
         rows = self._starts()
         rows = rows[self.feasible(rows)]
-        weights = self._weights(rows)
+        weights = self.weights(rows)
         up, down = (np.argsort(sign * weights, kind="stable") for sign in (1, -1))
         if not self._climbs:
             return _genome(rows[up[0]]), _genome(rows[down[0]])
@@ -329,7 +329,7 @@ class Decisions:
         starts = np.concatenate([up[:many], down[:many]])
         signs = np.repeat([-1.0, 1.0], many)
         tops = self._summits(rows[starts], signs)
-        weights = self._weights(tops)
+        weights = self.weights(tops)
         return _genome(tops[weights[:many].argmin()]), _genome(tops[many + weights[many:].argmax()])
 
     def largest(self) -> tuple[int, ...]:
@@ -361,7 +361,7 @@ class Decisions:
         rows = self.canonical(np.concatenate(groups))
         good = self.feasible(rows)
         rows, owners = rows[good], owners[good]
-        rank = signs[owners] * self._weights(rows)
+        rank = signs[owners] * self.weights(rows)
         return [(rows[owners == k], rank[owners == k]) for k in range(len(groups))]
 
     @property
@@ -391,7 +391,7 @@ class Decisions:
                         out[-1][i] = value
         return np.array(out, dtype=np.int16)
 
-    def _weights(self, rows: Genes) -> Array:
+    def weights(self, rows: Genes) -> Array:
         """MACs, then parameters, in one number. [P, G] -> [P]."""
         parts = [self.costs(rows[k : k + AT_ONCE], peak=False) for k in range(0, len(rows), AT_ONCE)]
         return np.concatenate([c["macs"].astype(np.float64) + c["parameters"] * 1e-6 for c in parts] or [np.zeros(0)])

@@ -80,7 +80,7 @@ class Evaluator:
     def __init__(self, builder: Builder, decisions: Decisions, operators: Mapping[str, type[Operator]]) -> None:
         self.builder = builder
         self.decisions = decisions
-        self.operators = operators
+        self.plain = {name: Operation(kind, {}) for name, kind in operators.items()}
         self.functions = FUNCTIONS
         self.budget = Budget()
         self.holder: Scope | None = None
@@ -100,19 +100,20 @@ class Evaluator:
             return Cell(module.cells[name], module, {})
         if name in module.uses:
             return Namespace(module.uses[name])
-        if name in self.operators:
-            return Operation(self.operators[name], {})
+        if name in self.plain:
+            return self.plain[name]
         if name in FUNCTIONS:
             return FUNCTIONS[name]
         if name in COSTS:
             return self._cost(name, span)
-        known = {*use.names(), *module.cells, *module.uses, *self.operators, *FUNCTIONS}
+        known = {*use.names(), *module.cells, *module.uses, *self.plain, *FUNCTIONS}
         raise ArchError(errors.unknown_name(name, "name", span, known))
 
     def find(self, name: str, use: Scope) -> tuple[bool, Any]:
         """Whether a name is declared in `use` or outwards, and its value."""
         overridden = name in self.decisions.overridden
-        for scope in use.chain():
+        scope: Scope | None = use
+        while scope is not None:
             override = self.decisions.override((*scope.path, name)) if overridden and scope.kind != "item" else None
             if override is not None:
                 value = self.entry(name, override[0], scope, use)
@@ -125,6 +126,7 @@ class Evaluator:
                 if name not in use.memo:
                     return True, self.entry(name, scope.entries[name], scope, use)
                 return True, use.memo[name]
+            scope = scope.outer
         return False, None
 
     def within(self, at: Path, value: Any, entry: Entry, declared: Entry | None, scope: Scope) -> None:
@@ -152,10 +154,15 @@ class Evaluator:
 
     def declares(self, name: str, use: Scope) -> bool:
         """Whether a name is declared in `use` or outwards; nothing is evaluated."""
-        return any(
-            name in s.values or name in s.entries or (s.kind != "item" and (*s.path, name) in self.decisions.overrides)
-            for s in use.chain()
-        )
+        overridden = name in self.decisions.overridden
+        scope: Scope | None = use
+        while scope is not None:
+            if name in scope.values or name in scope.entries:
+                return True
+            if overridden and scope.kind != "item" and (*scope.path, name) in self.decisions.overrides:
+                return True
+            scope = scope.outer
+        return False
 
     def entry(self, name: str, entry: Entry, declared: Scope, use: Scope) -> Any:
         """The value of an entry for the scope that reads it."""
@@ -203,31 +210,19 @@ class Evaluator:
     def value(self, expr: Expr, use: Scope, base: Path) -> Any:
         """The value of an expression. Raises ArchError at the smallest span that shows the fault."""
         self.budget.spend(1, expr.span)
-        match expr:
-            case Number(value=value, unit=unit):
-                return Quantity(value, unit) if unit else plain(value)
-            case Constant(value=constant):
-                return constant
-            case Name(text=text, span=span):
-                return self.lookup(text, use, span)
-            case Attribute():
-                return evaluate_attribute(self, expr, use, base)
-            case Index():
-                return evaluate_index(self, expr, use, base)
-            case Call():
-                return evaluate_call(self, expr, use, base)
-            case ListOf(items=items):
-                return self.budget.listed(tuple(self.value(i, use, base) for i in items), expr.span)
-            case Comprehension():
-                return self._comprehension(expr, use, base)
-            case Unary():
-                return self._unary(expr, use, base)
-            case Binary():
-                return self._binary(expr, use, base)
-            case If():
-                return self._if(expr, use, base)
-            case Chain():
-                return self._chain(expr, use, base)
+        return _RULES[type(expr)](self, expr, use, base)
+
+    def _number(self, expr: Number, use: Scope, base: Path) -> Any:
+        return Quantity(expr.value, expr.unit) if expr.unit else plain(expr.value)
+
+    def _constant(self, expr: Constant, use: Scope, base: Path) -> Any:
+        return expr.value
+
+    def _name(self, expr: Name, use: Scope, base: Path) -> Any:
+        return self.lookup(expr.text, use, expr.span)
+
+    def _list(self, expr: ListOf, use: Scope, base: Path) -> Any:
+        return self.budget.listed(tuple(self.value(i, use, base) for i in expr.items), expr.span)
 
     def _comprehension(self, expr: Comprehension, use: Scope, base: Path) -> Any:
         out: list[Any] = []
@@ -352,6 +347,23 @@ class Evaluator:
         if isinstance(link, Name) and value is not None and self.declares(link.text, use):
             return Named(link.text, value)
         return value
+
+
+_RULES: Mapping[type[Expr], Callable[[Evaluator, Any, Scope, Path], Any]] = {
+    Number: Evaluator._number,
+    Constant: Evaluator._constant,
+    Name: Evaluator._name,
+    Attribute: evaluate_attribute,
+    Index: evaluate_index,
+    Call: evaluate_call,
+    ListOf: Evaluator._list,
+    Comprehension: Evaluator._comprehension,
+    Unary: Evaluator._unary,
+    Binary: Evaluator._binary,
+    If: Evaluator._if,
+    Chain: Evaluator._chain,
+}
+"""What evaluates each kind of expression."""
 
 
 def _comparable(left: Any, right: Any) -> bool:

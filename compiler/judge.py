@@ -8,7 +8,7 @@ from ..dsl import errors
 from ..dsl.diagnostic import ArchError, Diagnostic
 from ..dsl.syntax import Prior as PriorLine
 from ..dsl.syntax import Weight
-from .activity import activity
+from .activity import Active
 from .conditions import both, implied
 from .constraints import conjuncts, resolved
 from .evaluate import Evaluator
@@ -41,7 +41,7 @@ def judge(graph: Graph, suspicions: Sequence[Suspicion]) -> list[Diagnostic]:
 
 def _premises(graph: Graph) -> Iterator[Value]:
     """The constraints on structure, part by part, as conditions on every choice."""
-    active = [a.active for a in activity(graph)]
+    active = Active(graph)
     for part in (p for c in graph.constraints for p in conjuncts(c.condition)):
         if is_sym(part) and not depends_on_cost(part):
             yield resolved(part, active)

@@ -2,22 +2,25 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from .conditions import both, either
 from .graph import Graph, Switch
 from .sym import Value, apply
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Liveness:
-    """`nodes[i]`: when node i is computed. `inputs[i][k]`: when it reads its k-th input. `demand[i]`: when it is asked for.
+    """`nodes[i]`: when node i is computed. `inputs[i][k]`: when it reads its k-th input."""
 
-    A node that is asked for is computed unless it is `none`.
-    """
-
+    graph: Graph
     nodes: tuple[Value, ...]
     inputs: tuple[tuple[Value, ...], ...]
-    demand: tuple[Value, ...]
+
+    @cached_property
+    def demand(self) -> tuple[Value, ...]:
+        """When each node is asked for. A node that is asked for is computed unless it is `none`."""
+        return _demand(self.graph, self.nodes)
 
 
 _LATEST: list[tuple[Graph, Liveness]] = []
@@ -37,39 +40,40 @@ def carry(old: Graph, new: Graph, kept: Sequence[int]) -> bool:
     """What is known of a graph, for the same without nodes that nothing asks for. Whether nothing asked for them."""
     known = liveness(old)
     left = set(kept)
-    if any(wanted is not False for i, wanted in enumerate(known.demand) if i not in left):
+    if len(left) < len(old.nodes) and any(d is not False for i, d in enumerate(known.demand) if i not in left):
         return False
-    parts = (known.nodes, known.inputs, known.demand)
-    nodes, inputs, demand = (tuple(part[i] for i in kept) for part in parts)
-    _LATEST[:] = [(new, Liveness(nodes, inputs, demand))]
+    nodes, inputs = (tuple(part[i] for i in kept) for part in (known.nodes, known.inputs))
+    _LATEST[:] = [(new, Liveness(new, nodes, inputs))]
     return True
 
 
 def _liveness(graph: Graph) -> Liveness:
-    live: list[Value] = [False] * len(graph.nodes)
-    wanted: list[list[Value]] = [[] for _ in graph.nodes]
-    wanted[graph.output].append(graph.nodes[graph.output].shape.present)
-    reads: list[tuple[Value, ...]] = [()] * len(graph.nodes)
-    for i in range(len(graph.nodes) - 1, -1, -1):
-        node = graph.nodes[i]
+    nodes = graph.nodes
+    live: list[Value] = [False] * len(nodes)
+    wanted: list[list[Value]] = [[] for _ in nodes]
+    wanted[graph.output].append(nodes[graph.output].shape.present)
+    reads: list[tuple[Value, ...]] = [()] * len(nodes)
+    for i in range(len(nodes) - 1, -1, -1):
         live[i] = either(*wanted[i])
-        reads[i] = tuple(_reads(graph, i, k, live[i]) for k in range(len(node.inputs)))
-        for source, condition in zip(node.inputs, reads[i], strict=True):
+        reads[i] = _reads(graph, i, live[i])
+        for source, condition in zip(nodes[i].inputs, reads[i], strict=True):
             if source is not None and condition is not False:
                 wanted[source].append(condition)
-    return Liveness(tuple(live), tuple(reads), _demand(graph, live))
+    return Liveness(graph, tuple(live), tuple(reads))
 
 
-def _reads(graph: Graph, i: int, k: int, live: Value) -> Value:
-    """When node i, that is computed where `live`, reads its k-th input; that is there then."""
+def _reads(graph: Graph, i: int, live: Value) -> tuple[Value, ...]:
+    """When node i, that is computed where `live`, reads each of its inputs; that is there then."""
     node = graph.nodes[i]
-    source = node.inputs[k]
-    if source is None or live is False:
-        return False
-    present, looks = graph.nodes[source].shape.present, chosen(graph, i, k)
-    if looks is True and present is node.shape.present:
-        return live
-    return both(live, looks, present)
+    found: list[Value] = []
+    for k, source in enumerate(node.inputs):
+        if source is None or live is False:
+            found.append(False)
+            continue
+        present, looks = graph.nodes[source].shape.present, chosen(graph, i, k)
+        same = looks is True and present is node.shape.present
+        found.append(live if same else both(live, looks, present))
+    return tuple(found)
 
 
 def chosen(graph: Graph, i: int, k: int) -> Value:
@@ -78,7 +82,7 @@ def chosen(graph: Graph, i: int, k: int) -> Value:
     return apply("==", op.select, k) if isinstance(op, Switch) else True
 
 
-def _demand(graph: Graph, live: list[Value]) -> tuple[Value, ...]:
+def _demand(graph: Graph, live: Sequence[Value]) -> tuple[Value, ...]:
     """The conditions under which nodes are asked for, whether or not anything between is `none`."""
     if all(node.shape.present is True for node in graph.nodes):
         return tuple(live)

@@ -101,6 +101,12 @@ class Operator:
     """What pictures know it as, beyond what its weights tell."""
     like: ClassVar[tuple[int, ...]] = ()
     """The inputs that it only reads the size of."""
+    mixes: ClassVar[bool] = False
+    """Whether each of its channels is made of all channels of the input."""
+    joins: ClassVar[bool] = False
+    """Whether it takes the same channel of several inputs together."""
+    scales: ClassVar[str] = ""
+    """The parameter with a factor for each channel."""
 
     def shape(self, site: Site, *x: Shape) -> Shape:
         """The output's shape; faults are raised through `site`."""
@@ -121,6 +127,10 @@ class Operator:
     def lower(self, ask: Ask, x: tuple[Shape, ...], y: Shape) -> tuple[Step, ...]:
         """The torch calls for one architecture; `ask` gives the value of anything symbolic."""
         raise NotImplementedError
+
+    def ordered(self) -> tuple[Literal["channels", "tokens"], ...]:
+        """What cannot change places, or be fewer, without another meaning for the rest."""
+        return ()
 
     def settings(self) -> dict[str, Value]:
         return {name: getattr(self, name) for name in _names(cast(Any, type(self)))}

@@ -93,6 +93,8 @@ class Trellis:
         self.routes: list[Route] = []
         self.layers = 0
         self.known: dict[tuple[Level, Level, Variant], Value] = {}
+        self.compared: dict[tuple[int, int], Value] = {}
+        """Whether two cells are equal, by their first nodes."""
 
     def run(self, flows: dict[str, Flow]) -> dict[str, Flow]:
         first = self.names[0]
@@ -272,7 +274,10 @@ class Trellis:
 
     def equal(self, one: Part, two: Part) -> Value:
         """Whether two cells do the same to the flow that they read."""
-        return Comparison(self.make.nodes, one, two).same(one.result.node, two.result.node)
+        key = (one.first, two.first)
+        if key not in self.compared:
+            self.compared[key] = Comparison(self.make.nodes, one, two).same(one.result.node, two.result.node)
+        return self.compared[key]
 
     # the end
 

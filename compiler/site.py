@@ -7,6 +7,7 @@ from typing import Any
 from ..dsl.diagnostic import Diagnostic, Label, Span
 from .conditions import implied
 from .kinds import is_number
+from .operator import Operator
 from .sym import Decision, Table, Value, deps, is_sym
 from .values import Cell
 
@@ -20,18 +21,18 @@ class UseSite:
         condition: Value,
         places: Mapping[str, Span] | None = None,
         later: "list[Suspicion] | None" = None,
-        settings: Mapping[str, Value] | None = None,
+        op: Operator | None = None,
     ) -> None:
         self.span = span
         self.condition = condition
         self.places = places or {}
-        self.settings = settings or {}
+        self.op = op
         self.later = later
 
     def at(self, setting: str) -> Span:
         """Where the value of a setting was written."""
         place = self.places.get(setting)
-        return self.span if place is None else place_of(self.settings.get(setting), place)
+        return self.span if place is None else place_of(getattr(self.op, setting, None), place)
 
     def check(self, fact: Value, fault: Callable[[str], Exception]) -> None:
         """Raise unless `fact` holds wherever the condition does; the fault gets a counterexample as text.

@@ -63,7 +63,7 @@ class Table:
     def __init__(self, deps: tuple[Decision, ...], values: tuple[Any, ...]) -> None:
         self.deps = deps
         self.values = values
-        self.strides = _strides(deps)
+        self.strides = _strides(tuple(map(len, deps)))
         self._kinds = set(map(type, values))
         texts = str in self._kinds
         self._hash = hash((tuple(map(_INDEX, deps)), tuple(map(_stable, values)) if texts else values))
@@ -103,14 +103,14 @@ class Table:
 class Apply:
     """`function(*args)` over more decisions than a table holds. Equal ones are one object, so a value is a graph."""
 
-    __slots__ = ("__weakref__", "_hash", "args", "deps", "function", "priced")
+    __slots__ = ("__weakref__", "_deps", "_hash", "args", "function", "priced")
 
     function: str
     args: tuple["Value", ...]
-    deps: tuple[Decision, ...]
     priced: bool
     """Whether it reads a cost."""
     _hash: int
+    _deps: tuple[Decision, ...] | None
 
     def __new__(cls, function: str, args: tuple["Value", ...]) -> "Apply":
         key = (function, args, *map(type, args))
@@ -118,11 +118,17 @@ class Apply:
         if known is None:
             known = super().__new__(cls)
             known.function, known.args = function, args
-            known.deps = merge(deps(a) for a in args)
-            known.priced = any(depends_on_cost(a) for a in args)
+            known.priced = any(map(depends_on_cost, args))
+            known._deps = None
             known._hash = hash((_stable(function), tuple(map(_stable, args))))
             _KNOWN[key] = known
         return known
+
+    @property
+    def deps(self) -> tuple[Decision, ...]:
+        if self._deps is None:
+            self._deps = merge(map(deps, self.args))
+        return self._deps
 
     def __hash__(self) -> int:
         return self._hash
@@ -150,6 +156,7 @@ Sym = Table | Apply
 Value = Any
 """A Sym, a Metric, or a plain value."""
 _SYMBOLIC = frozenset({Table, Apply, Metric})
+_UNTABLED = frozenset({Apply, Metric})
 
 
 def _divide(a: Any, b: Any) -> Any:
@@ -239,7 +246,12 @@ def deps(value: Value) -> tuple[Decision, ...]:
 
 
 def merge(many: Iterable[tuple[Decision, ...]]) -> tuple[Decision, ...]:
-    return tuple(sorted(set().union(*many), key=_INDEX))
+    """All of these decisions, in their order."""
+    different = {*many, ()}
+    different.discard(())
+    if len(different) < 2:
+        return different.pop() if different else ()
+    return tuple(sorted(set().union(*different), key=_INDEX))
 
 
 def at(value: Value, genes: Sequence[int]) -> Any:
@@ -252,7 +264,7 @@ def depends_on_cost(value: Value) -> bool:
 
 
 def size(decisions: Iterable[Decision]) -> int:
-    return prod(len(d) for d in decisions)
+    return prod([len(d.values) for d in decisions])
 
 
 def variable(decision: Decision) -> Value:
@@ -301,16 +313,22 @@ def apply(function: str, *args: Value) -> Value:
 
 @lru_cache(maxsize=1 << 15, typed=True)
 def _applied(function: str, *args: Value) -> Value:
-    if any(isinstance(a, Apply | Metric) for a in args):
-        return _shorter(function, args)
-    over = merge(deps(a) for a in args)
-    if size(over) > (LIMIT if len(over) > 1 else LONGEST):
+    over = joint(args)
+    if over is None:
         return _shorter(function, args)
     columns = [spread(a, over) for a in args]
     run = FUNCTIONS[function]
     if function in BITWISE and len(args) == 2 and all(a.truths if isinstance(a, Table) else isinstance(a, bool) for a in args):
         run = BITWISE[function]
     return _canonical(over, tuple(map(run, *columns)))
+
+
+def joint(values: tuple[Value, ...]) -> tuple[Decision, ...] | None:
+    """The decisions that some values read together; None where no table holds what is made of them."""
+    if not _UNTABLED.isdisjoint(map(type, values)):
+        return None
+    over = merge([v.deps for v in values if type(v) is Table])
+    return over if size(over) <= (LIMIT if len(over) > 1 else LONGEST) else None
 
 
 def forget() -> None:
@@ -384,21 +402,23 @@ def spread(value: Value, over: tuple[Decision, ...]) -> Sequence[Any]:
         return (value,) * size(over)
     if value.deps == over:
         return value.values
-    picked: tuple[Any, ...] = _picker(value.deps, over)(value.values)
+    picked: tuple[Any, ...] = _picker(tuple(map(len, over)), tuple(map(over.index, value.deps)))(value.values)
     return picked
 
 
 @lru_cache(maxsize=1 << 12)
-def _picker(deps: tuple[Decision, ...], over: tuple[Decision, ...]) -> Callable[[tuple[Any, ...]], Any]:
-    return python.itemgetter(*_places(deps, over))
+def _picker(sizes: tuple[int, ...], read: tuple[int, ...]) -> Callable[[tuple[Any, ...]], Any]:
+    """What picks from a table the value of each row over more decisions."""
+    return python.itemgetter(*_places(sizes, read))
 
 
-def _places(deps: tuple[Decision, ...], over: tuple[Decision, ...]) -> tuple[int, ...]:
-    """Where in a table over `deps` the value of each row over more decisions stands."""
-    own = dict(zip(deps, _strides(deps), strict=True))
+@lru_cache(maxsize=1 << 12)
+def _places(sizes: tuple[int, ...], read: tuple[int, ...]) -> tuple[int, ...]:
+    """Where in a table over some of so many choices, those at `read`, the value of each row over all stands."""
+    steps = dict(zip(read, _strides(tuple(sizes[k] for k in read)), strict=True))
     places = [0]
-    for d in over:
-        step, count = own.get(d, 0), len(d)
+    for k, count in enumerate(sizes):
+        step = steps.get(k, 0)
         places = [p + step * i for p in places for i in range(count)]
     return tuple(places)
 
@@ -406,19 +426,20 @@ def _places(deps: tuple[Decision, ...], over: tuple[Decision, ...]) -> tuple[int
 @lru_cache(maxsize=1 << 10)
 def projected(table: Table, onto: tuple[Decision, ...]) -> Table:
     """Whether a condition can hold, by those of its decisions that are among `onto`."""
-    kept = tuple(d for d in table.deps if d in onto)
+    read = tuple(k for k, d in enumerate(table.deps) if d in onto)
+    kept = tuple(table.deps[k] for k in read)
     found = [False] * size(kept)
-    for place, value in zip(_places(kept, table.deps), table.values, strict=True):
+    for place, value in zip(_places(tuple(map(len, table.deps)), read), table.values, strict=True):
         found[place] = found[place] or bool(value)
     return Table(kept, tuple(found))
 
 
 @lru_cache(maxsize=1 << 12)
-def _strides(deps: tuple[Decision, ...]) -> tuple[int, ...]:
-    """How far apart in a table the values of neighbouring choices stand, for each decision."""
+def _strides(sizes: tuple[int, ...]) -> tuple[int, ...]:
+    """How far apart in a table the values of neighbouring choices stand, for each decision of so many."""
     strides: list[int] = []
     step = 1
-    for d in reversed(deps):
+    for count in reversed(sizes):
         strides.append(step)
-        step *= len(d)
+        step *= count
     return tuple(reversed(strides))

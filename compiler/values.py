@@ -131,10 +131,11 @@ class Place:
 
 
 CALLABLE = (Cell, Operation, Repeat, Pipeline, Named, Unable, Alternatives)
+_CALLABLE = frozenset(CALLABLE)
 
 
 def is_callable(value: Any) -> bool:
-    return isinstance(value, CALLABLE)
+    return type(value) in _CALLABLE
 
 
 def kind_of(value: Any) -> str:

@@ -1,7 +1,7 @@
 """What `train` and `search` blocks may say: one table of settings, read by the check, by the runs and by the help."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from fractions import Fraction
 from typing import Any
@@ -15,7 +15,8 @@ Settings = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One setting: `kind` is `whole`, `number`, `flag`, `text`, or `call` (one of `calls`, each with its own options)."""
+    """One setting: `kind` is `whole`, `number`, `numbers` (a list), `flag`, `text`, `expression` (not evaluated here), or
+    `call` (one of `calls`, each with its own options)."""
 
     kind: str
     default: Any = None
@@ -34,6 +35,7 @@ class Chosen:
     options: Mapping[str, Any]
 
 
+PRECISIONS = ("auto", "float32", "bfloat16")
 _OPTIMIZERS = {
     "adamw": {
         "lr": Option("number", Fraction(3, 1000), least=0, docs="peak learning rate"),
@@ -45,21 +47,62 @@ _OPTIMIZERS = {
         "weight_decay": Option("number", Fraction(1, 10_000), least=0, docs="weight decay"),
     },
 }
+_PRIORS = Option("flag", True, docs="draw by the priors of the space; otherwise uniformly")
 _SAMPLES = {
-    "single": {},
+    "single": {"priors": _PRIORS},
     "sandwich": {
         "random": Option("whole", 2, least=0, most=64, docs="random architectures beside the largest and the smallest"),
         "distill": Option("flag", False, docs="the others learn from the largest (in-place distillation)"),
+        "operators": Option("text", "each", choices=("each", "same"), docs="same: cells are drawn once for all of a step"),
+        "decay": Option("text", "all", choices=("all", "largest"), docs="what gets weight decay"),
+        "priors": _PRIORS,
     },
+    "fair": {},
+}
+_SCHEDULES = {
+    "one_cycle": {"warm": Option("number", Fraction(1, 10), least=0, most=1, docs="share of the steps that warm up")},
+    "cosine": {"warm": Option("number", 0, least=0, most=1, docs="share of the steps that warm up")},
+    "exponential": {
+        "factor": Option("number", Fraction(992, 1000), least=0, most=1, docs="of the rate, each time"),
+        "every": Option("whole", 1, least=1, most=100_000_000, docs="steps between two times"),
+        "warm": Option("number", 0, least=0, most=1, docs="share of the steps that warm up"),
+    },
+    "poly": {
+        "power": Option("number", Fraction(9, 10), least=0, most=100, docs="of the share of steps that are left"),
+        "warm": Option("number", 0, least=0, most=1, docs="share of the steps that warm up"),
+    },
+    "constant": {"warm": Option("number", 0, least=0, most=1, docs="share of the steps that warm up")},
+}
+_POPULATION = Option("whole", 40, least=2, most=100_000, docs="candidates in a generation")
+_BUDGET = Option("whole", 800, least=1, most=10_000_000, docs="candidates in all")
+_PAIRING = Option("text", "two_point", choices=("two_point", "uniform"), docs="which decisions a pair swaps")
+_EVOLUTION = {
+    "population": _POPULATION,
+    "generations": Option("whole", 20, least=1, most=1_000_000, docs="generations, the first included"),
+    "crossover": Option("number", Fraction(9, 10), least=0, most=1, docs="probability that a pair swaps decisions"),
+    "mutation": Option("number", Fraction(1, 50), least=0, most=1, docs="probability for each decision"),
+    "pairing": _PAIRING,
 }
 _STRATEGIES = {
     "nsga2": {
-        "population": Option("whole", 40, least=2, most=100_000, docs="candidates in a generation"),
-        "generations": Option("whole", 20, least=1, most=1_000_000, docs="generations, the first included"),
-        "crossover": Option("number", Fraction(9, 10), least=0, most=1, docs="probability of two-point crossover"),
-        "mutation": Option("number", Fraction(1, 50), least=0, most=1, docs="probability for each decision"),
+        **_EVOLUTION,
+        "weights": Option("numbers", [], least=0, docs="of the goals in the crowding distance; none: all 1"),
+        "ceiling": Option("flag", False, docs="nothing costlier than the costliest survivor is evaluated"),
     },
-    "random": {"evaluations": Option("whole", 800, least=1, most=10_000_000, docs="candidates in all")},
+    "nsga3": _EVOLUTION,
+    "aging": {
+        "population": Option("whole", 40, least=2, most=100_000, docs="candidates that may become parents"),
+        "evaluations": _BUDGET,
+        "children": Option("whole", 10, least=1, most=100_000, docs="candidates in each generation but the first"),
+        "tournament": Option("whole", 10, least=1, most=100_000, docs="candidates of which the best becomes a parent"),
+        "crossover": Option("number", 0, least=0, most=1, docs="probability that a child has two parents"),
+        "mutation": Option("number", Fraction(1, 20), least=0, most=1, docs="probability for each decision"),
+        "pairing": _PAIRING,
+        "keep": Option("number", 0, least=0, most=1, docs="best share of the population that does not age"),
+    },
+    "local": {"population": _POPULATION, "evaluations": _BUDGET},
+    "random": {"evaluations": _BUDGET},
+    "exhaustive": {"most": Option("whole", 10_000, least=1, most=10_000_000, docs="more architectures are refused")},
 }
 _DATA = {
     "data": Option("text", "digits.scenes", choices=("digits.scenes", "digits.match"), docs="the data set"),
@@ -69,13 +112,21 @@ OPTIONS: dict[str, dict[str, Option]] = {
     "train": {
         **_DATA,
         "sample": Option("call", Chosen("single", {}), calls=_SAMPLES, docs="which architectures a step trains"),
-        "optimizer": Option("call", Chosen("adamw", {}), calls=_OPTIMIZERS, docs="the optimiser, one-cycle schedule"),
+        "widen": Option("whole", 1, least=1, most=100, docs="phases in which the space opens, the largest values first"),
+        "optimizer": Option("call", Chosen("adamw", {}), calls=_OPTIMIZERS, docs="the optimiser"),
+        "schedule": Option("call", Chosen("one_cycle", {}), calls=_SCHEDULES, docs="the learning rate over the steps"),
+        "label_smoothing": Option("number", 0, least=0, most=1, docs="share of a label that goes to all classes"),
+        "clip": Option("number", 0, least=0, docs="longest gradient of a step; 0: any"),
+        "ema": Option("number", 0, least=0, most=1, docs="weights are averaged, and keep this share; 0: they are not"),
+        "precision": Option("text", "auto", choices=PRECISIONS, docs="auto: bfloat16 on CUDA"),
         "steps": Option("whole", 1500, least=1, most=100_000_000, docs="optimiser steps"),
         "batch": Option("whole", 16, least=1, most=100_000, docs="images in a step"),
+        "accumulate": Option("whole", 1, least=1, most=100_000, docs="equal parts of the batch, one after the other"),
         "seed": Option("whole", 0, least=0, docs="seed of weights, batches and samples"),
     },
     "search": {
         "strategy": Option("call", Chosen("nsga2", {}), calls=_STRATEGIES, docs="how candidates are made"),
+        "split": Option("expression", None, docs="a search of its own for each value that this takes in the space"),
         "validate": Option("whole", 200, least=1, most=1_000_000, docs="validation images for each candidate"),
         "recalibrate": Option("whole", 64, least=1, most=1_000_000, docs="training images that renew the statistics"),
         "seed": Option("whole", 0, least=0, docs="seed of the search"),
@@ -90,10 +141,16 @@ ELSEWHERE = {
     ),
     **dict.fromkeys(("epochs", "iterations", "max_steps"), "the length is given in optimiser steps: `steps = 1500`"),
     **dict.fromkeys(
-        ("population", "generations", "crossover", "mutation"),
+        ("population", "generations", "crossover", "mutation", "pairing", "evaluations", "weights", "ceiling"),
         "it belongs to the strategy: `strategy = nsga2(population = 40)`",
     ),
-    **dict.fromkeys(("random", "distill"), "it belongs to the sampling: `sample = sandwich(random = 2)`"),
+    **dict.fromkeys(
+        ("random", "distill", "operators", "decay", "priors"),
+        "it belongs to the sampling: `sample = sandwich(random = 2)`",
+    ),
+    **dict.fromkeys(
+        ("warm", "warmup", "factor", "every", "power"), "it belongs to the schedule: `schedule = cosine(warm = 1/10)`"
+    ),
 }
 """Where a setting stands that people write at the top."""
 
@@ -101,6 +158,18 @@ ELSEWHERE = {
 def defaults(kind: str) -> Settings:
     """The settings of a block that says nothing."""
     return {name: _complete(option, option.default) for name, option in OPTIONS[kind].items()}
+
+
+def completed(kind: str, given: Settings) -> Settings:
+    """Settings with the defaults of what they leave out, also within calls."""
+    filled = {n: _filled(OPTIONS[kind][n], value) if n in OPTIONS[kind] else value for n, value in given.items()}
+    return {**defaults(kind), **filled}
+
+
+def _filled(option: Option, value: Any) -> Any:
+    if not isinstance(value, Chosen):
+        return value
+    return Chosen(value.name, {**_complete(option, value).options, **value.options})
 
 
 def read_settings(block: Block, found: list[Diagnostic]) -> Settings:
@@ -126,7 +195,18 @@ def read_settings(block: Block, found: list[Diagnostic]) -> Settings:
                 )
             else:
                 values[name] = _value(name, options[name], line.value, found)
+    if block.kind == "train":
+        _divide(values, seen, found)
     return values
+
+
+def _divide(values: Mapping[str, Any], seen: Mapping[str, Span], found: list[Diagnostic]) -> None:
+    """A batch has equal parts."""
+    batch, parts = values["batch"], values["accumulate"]
+    if isinstance(batch, int) and isinstance(parts, int) and 0 < parts and batch % parts:
+        where = seen.get("accumulate") or seen["batch"]
+        fits = max(n for n in range(1, parts) if batch % n == 0)
+        found.append(errors.bad_setting("accumulate", f"it has to divide the batch of {batch}", where, str(fits)))
 
 
 def _complete(option: Option, value: Any) -> Any:
@@ -138,6 +218,8 @@ def _complete(option: Option, value: Any) -> Any:
 def _value(name: str, option: Option, expr: Expr, found: list[Diagnostic]) -> Any:
     if option.kind == "call":
         return _call(name, option, expr, found)
+    if option.kind == "expression":
+        return expr
     value = constant(expr)
     why = _fault(option, value)
     if why:
@@ -172,6 +254,8 @@ def _fault(option: Option, value: Any) -> str:
         return "a whole number is needed"
     if option.kind == "number" and (not isinstance(value, int | Fraction) or isinstance(value, bool)):
         return "a number is needed"
+    if option.kind == "numbers":
+        return _list_fault(option, value)
     if option.kind == "flag" and not isinstance(value, bool):
         return "`true` or `false` is needed"
     if option.kind == "text" and value not in option.choices:
@@ -181,6 +265,13 @@ def _fault(option: Option, value: Any) -> str:
     if option.most is not None and value > option.most:
         return f"at most {option.most:,} is possible"
     return ""
+
+
+def _list_fault(option: Option, value: Any) -> str:
+    """Why a value is no list of numbers within the bounds of an option."""
+    if not isinstance(value, list):
+        return "a list of numbers is needed"
+    return next(filter(None, (_fault(replace(option, kind="number"), v) for v in value)), "")
 
 
 def constant(expr: Expr) -> Any:

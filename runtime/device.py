@@ -1,6 +1,7 @@
 """Where to compute: chosen when the program runs."""
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -19,9 +20,22 @@ def pick(name: str | None = None) -> torch.device:
     return device
 
 
-def autocast(device: torch.device) -> AbstractContextManager[Any]:
-    """bfloat16 where it is faster and safe: on CUDA; nothing elsewhere."""
-    return torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else nullcontext()
+def autocast(device: torch.device, precision: str = "auto") -> AbstractContextManager[Any]:
+    """The context that computes in `bfloat16` or `float32`; `auto` is bfloat16 on CUDA, where it is faster and safe."""
+    if precision == "bfloat16" or (precision == "auto" and device.type == "cuda"):
+        return torch.autocast(device.type, torch.bfloat16)
+    return nullcontext()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """The order of sums depends on the number of threads: what must be the same on every machine is computed on one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def describe(device: torch.device) -> str:

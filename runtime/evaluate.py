@@ -8,10 +8,12 @@ from .task import Examples, MeanIoU
 
 BATCH = 50
 """Images evaluated at once."""
+CALIBRATION_BATCH = 32
+"""Images that a normalisation takes its statistics of at once."""
 
 
 @torch.no_grad()
-def recalibrate(plan: Plan, images: Examples, batch: int = 32) -> None:
+def recalibrate(plan: Plan, images: Examples, batch: int = CALIBRATION_BATCH) -> None:
     """Renew the statistics of every normalisation of an architecture from training images."""
     plan.reset_statistics()
     for x, _ in images.chunks(batch):

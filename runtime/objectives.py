@@ -7,7 +7,7 @@ import numpy as np
 
 from ..compiler.api import Compiled
 from ..dsl.model import COSTS, Run
-from .search.problem import Evaluation, Objective, Problem, one_by_one
+from .search.problem import Evaluation, Measure, Objective, Problem
 
 Genome = tuple[int, ...]
 
@@ -20,7 +20,7 @@ def objectives_of(run: Run) -> tuple[Objective, ...]:
 
 
 def problem_of(
-    compiled: Compiled, run: Run, measure: Callable[[Genome], Sequence[float]], evaluated: Callable[[int], None] | None
+    compiled: Compiled, run: Run, measure: Measure, evaluated: Callable[[int], None] | None = None
 ) -> Problem:
     """The search problem of a space: exact costs are cheap, the rest is measured."""
     objectives = objectives_of(run)
@@ -34,7 +34,7 @@ def problem_of(
         )
 
     def expensive(genomes: Sequence[Genome]) -> Iterable[tuple[Genome, Evaluation]]:
-        for answer in one_by_one(measure)(genomes):
+        for answer in measure(genomes):
             if evaluated:
                 evaluated(next(counter))
             yield answer

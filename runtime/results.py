@@ -18,6 +18,7 @@ from ..compiler.draw import dot, draw
 from ..compiler.found import compile_text, found_text
 from ..compiler.module import extract
 from ..compiler.outline import outline
+from .device import one_thread
 from .evaluate import recalibrate
 from .files import write
 from .objectives import objectives_of
@@ -48,10 +49,11 @@ def write_front(searched: Searched, folder: Path, convention: str = DEFAULT) -> 
     folder.mkdir(parents=True, exist_ok=True)
     draw(dot(outline(compiled.graph)), folder / "space.svg")
     members = sorted(searched.front.members, key=lambda m: compiled.costs.one(m.genome)["macs"])
-    networks = tuple(
-        _write(searched, m.genome, dict(zip(names, m.values, strict=True)), folder / f"net-{i:02d}", convention)
-        for i, m in enumerate(members, 1)
-    )
+    with one_thread():
+        networks = tuple(
+            _write(searched, m.genome, dict(zip(names, m.values, strict=True)), folder / f"net-{i:02d}", convention)
+            for i, m in enumerate(members, 1)
+        )
     _tidy(folder, networks)
     return networks
 

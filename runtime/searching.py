@@ -5,7 +5,8 @@ One folder holds everything: `supernet.ckpt`, `study.sqlite`, and what `results`
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,16 +17,20 @@ from ..dsl import errors
 from ..dsl.diagnostic import ArchError
 from ..dsl.model import Run
 from ..dsl.modules import Module
+from .device import one_thread
 from .evaluate import candidate_miou
 from .objectives import objectives_of, problem_of
 from .search import nsga2
 from .search import random as random_search
 from .search.front import Front
+from .search.guard import guarded
+from .search.problem import Measure, one_by_one
 from .search.problem import Progress as Generation
 from .search.study import Study, identify
 from .strategy import config_of
 from .task import Examples, check, examples
 from .train import Progress, SupernetTrainer
+from .workers.pool import Crew, Workers
 
 Genome = tuple[int, ...]
 
@@ -98,6 +103,42 @@ def supernet(
     return trainer
 
 
+def calibration_of(trainer: SupernetTrainer, run: Run) -> Examples:
+    """The training images that renew the statistics of a candidate."""
+    kept = trainer.data
+    return Examples(kept.images[: run.settings["recalibrate"]], kept.labels, kept.classes, kept.ignore)
+
+
+def measure_of(trainer: SupernetTrainer, run: Run, cache: Path | None = None) -> Measure:
+    """What a search measures of its candidates over a trained supernet: the same here and in worker processes."""
+    settings, size = trainer.settings, trainer.compiled.graph.input.extent[0]
+    calibration = calibration_of(trainer, run)
+    validation = examples(settings["data"], "val", run.settings["validate"], size, trainer.device, cache)
+    measured = [o.name for o in objectives_of(run) if not o.exact]
+
+    def measure(genes: Genome) -> Sequence[float]:
+        found = {"miou": candidate_miou(trainer.planner, genes, calibration, validation)}
+        return [found[name] for name in measured]
+
+    return one_by_one(measure)
+
+
+@contextmanager
+def measuring(
+    trainer: SupernetTrainer, runs: tuple[Run, Run], folder: Path, cache: Path | None, crew: Crew | None
+) -> Iterator[Measure]:
+    """The measure of a search: here, or in the processes of a crew."""
+    here = guarded(measure_of(trainer, runs[1], cache))
+    if crew is None:
+        yield here
+        return
+    from .workers.candidates import MEASURE, arguments
+
+    given = arguments(trainer.compiled, runs, folder, trainer.device, cache)
+    with Workers(crew, MEASURE, given) as workers:
+        yield workers
+
+
 def search(
     compiled: Compiled,
     folder: Path,
@@ -106,8 +147,10 @@ def search(
     seed: int | None = None,
     names: tuple[str | None, str | None] = (None, None),
     cache: Path | None = None,
+    crew: Crew | None = None,
 ) -> Searched:
-    """Train, search, and return the front. Continues where an earlier call with the same file and folder stopped.
+    """Train, search, and return the front. Continues where an earlier call with the same file and folder stopped. With a
+    `crew`, worker processes measure the candidates; the front is the same.
 
     Raises ArchError, RunError, StudyError.
     """
@@ -119,16 +162,6 @@ def search(
     folder.mkdir(parents=True, exist_ok=True)
     with Study(folder / "study.sqlite", identity) as study:
         trainer = supernet(compiled, train, device, folder, listen, cache)
-        kept = trainer.data
-        calibration = Examples(kept.images[: run.settings["recalibrate"]], kept.labels, kept.classes, kept.ignore)
-        size = compiled.graph.input.extent[0]
-        validation = examples(train.settings["data"], "val", run.settings["validate"], size, device, cache)
-        measured = [o.name for o in objectives_of(run) if not o.exact]
-
-        def measure(genes: Genome) -> Sequence[float]:
-            found = {"miou": candidate_miou(trainer.planner, genes, calibration, validation)}
-            return [found[name] for name in measured]
-
         engine = random_search if run.settings["strategy"].name == "random" else nsga2
         generations: list[Generation] = []
 
@@ -137,9 +170,10 @@ def search(
             if listen.generation:
                 listen.generation(state)
 
-        front = engine.run(problem_of(restricted, run, measure, listen.evaluated), config, study, heard)
+        with one_thread(), measuring(trainer, (train, run), folder, cache, crew) as measure:
+            front = engine.run(problem_of(restricted, run, measure, listen.evaluated), config, study, heard)
         seconds = trainer.seconds + sum(row.evaluation.seconds for row in study.known.values())
-    return Searched(restricted, run, trainer, calibration, front, tuple(generations), seconds)
+    return Searched(restricted, run, trainer, calibration_of(trainer, run), front, tuple(generations), seconds)
 
 
 def _identity(compiled: Compiled, train: Run, run: Run) -> str:

@@ -77,9 +77,11 @@ def full_size(logits: Tensor, labels: Tensor) -> Tensor:
     return F.interpolate(logits.float(), labels.shape[-2:], mode="bilinear", align_corners=False)
 
 
-def segmentation_loss(logits: Tensor, labels: Tensor, weights: Tensor, ignore: int) -> Tensor:
-    """Weighted cross entropy over pixels that are not ignored."""
-    return F.cross_entropy(full_size(logits, labels), labels, weight=weights, ignore_index=ignore)
+def segmentation_loss(logits: Tensor, labels: Tensor, weights: Tensor, ignore: int, smoothing: float = 0.0) -> Tensor:
+    """Weighted cross entropy over pixels that are not ignored; `smoothing` of each label goes to all classes alike
+    (Szegedy et al. 2016, arXiv 1512.00567, Section 7)."""
+    sized = full_size(logits, labels)
+    return F.cross_entropy(sized, labels, weight=weights, ignore_index=ignore, label_smoothing=smoothing)
 
 
 def distillation_loss(logits: Tensor, teacher: Tensor) -> Tensor:

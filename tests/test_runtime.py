@@ -391,7 +391,7 @@ def test_failed_candidates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     found = searching.search(two(), tmp_path, CPU, searching.Listener())
     assert (found.front.evaluated, found.front.failed) == (15, 10)
     rows = read(tmp_path / "study.sqlite")[1]
-    assert [row.evaluation.error for row in rows] == ["miou is nan", "MemoryError: no room", None] * 5
+    assert [row.evaluation.error for row in rows] == ["miou is nan", "out of memory: no room", None] * 5
     good = {row.genome for row in rows if row.evaluation.error is None}
     assert {m.genome for m in found.front.members} <= good
     assert found.front.members

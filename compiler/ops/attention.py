@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from ...dsl import errors
 from ...dsl.diagnostic import ArchError
 from ..operator import Ask, Call, Family, In, Operator, Out, Site, Step
 from ..shape import Shape, text
-from ..sym import Value, apply
+from ..sym import Value, apply, is_sym
 from .common import divides, positive, same_copies, same_extent, same_width, want
 
 
@@ -42,6 +42,9 @@ class Attention(Operator):
         divides(site, self.name, "the width of q", q.width, "heads", self.heads)
         divides(site, self.name, "the width of v", v.width, "heads", self.heads)
         return q.wide(v.channels)
+
+    def ordered(self) -> tuple[Literal["channels", "tokens"], ...]:
+        return () if is_sym(self.heads) else ("channels",)
 
     def macs(self, x: tuple[Shape, ...], y: Shape) -> tuple[tuple[Value, ...], ...]:
         q, k, v = x[:3]

@@ -1,7 +1,7 @@
 """Convolutions."""
 
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from ..axis import Axis, Centre, fixed, largest, prefix, shares
 from ..operator import Ask, Call, In, Operator, Par, Site, Step, Weight
@@ -25,6 +25,7 @@ class Conv(Operator):
     """
 
     name: ClassVar[str] = "conv"
+    mixes: ClassVar[bool] = True
     summary: ClassVar[str] = "k x k convolution"
 
     kernel: Value
@@ -53,6 +54,9 @@ class Conv(Operator):
         kernel = Weight("weight", (y.channels, inner, k, k), "conv", (inner.limit, k.limit, k.limit))
         return (kernel, Weight("bias", (y.channels,), "zeros")) if self.bias else (kernel,)
 
+    def ordered(self) -> tuple[Literal["channels", "tokens"], ...]:
+        return () if self.groups == 1 else ("channels",)
+
     def macs(self, x: tuple[Shape, ...], y: Shape) -> tuple[tuple[Value, ...], ...]:
         inner = apply("//", x[0].width, self.groups)
         return ((y.width, inner, self.kernel, self.kernel, *y.extent),)
@@ -73,6 +77,7 @@ class UpConv(Operator):
     """
 
     name: ClassVar[str] = "up_conv"
+    mixes: ClassVar[bool] = True
     summary: ClassVar[str] = "transposed k x k convolution: a map enlarged"
 
     kernel: Value

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from ..axis import fixed
 from ..operator import Ask, Call, In, Operator, Out, Par, Site, Step, Weight
@@ -85,6 +85,9 @@ class Softmax(Activation):
     summary = "softmax over channels"
     function = "torch.softmax"
 
+    def ordered(self) -> tuple[Literal["channels", "tokens"], ...]:
+        return ("channels",)
+
     def lower(self, ask: Ask, x: tuple[Shape, ...], y: Shape) -> tuple[Step, ...]:
         return (Call("torch.softmax", (In(0), -1 if y.form == "tokens" else 1)),)
 
@@ -158,6 +161,7 @@ class Add(Operator):
     """The sum of flows of one width and one size. An input that is `none` does not count."""
 
     name: ClassVar[str] = "sum"
+    joins: ClassVar[bool] = True
     summary: ClassVar[str] = "the sum of flows"
     inputs: ClassVar[int | None] = None
 
@@ -179,6 +183,7 @@ class Multiply(Operator):
     """The product of two flows; a vector scales the channels of a map or of tokens, a width of 1 scales all."""
 
     name: ClassVar[str] = "multiply"
+    joins: ClassVar[bool] = True
     summary: ClassVar[str] = "the product of two flows"
     inputs: ClassVar[int | None] = 2
 

@@ -3,7 +3,7 @@ treats each of them as a sample."""
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from ...dsl import errors
 from ...dsl.diagnostic import ArchError
@@ -36,6 +36,9 @@ class FoldChannels(Operator):
         copies = apply("*", x[0].copies, x[0].points)
         return replace(x[0], form="tokens", channels=columns, extent=(self.rows,), copies=copies, rows=None)
 
+    def ordered(self) -> tuple[Literal["channels", "tokens"], ...]:
+        return ("channels", "tokens")
+
     def lower(self, ask: Ask, x: tuple[Shape, ...], y: Shape) -> tuple[Step, ...]:
         shares = (ask(self.rows), -1)
         if x[0].form == "tokens":
@@ -66,6 +69,9 @@ class UnfoldChannels(Operator):
         fault = partial(errors.size_mismatch, "unfolded", *copies, site.span, windows=True)
         site.check(apply("==", x[0].copies, needed), lambda example: ArchError(fault(example)))
         return x[1].wide(prefix(apply("*", x[0].points, x[0].width)))
+
+    def ordered(self) -> tuple[Literal["channels", "tokens"], ...]:
+        return ("channels", "tokens")
 
     def lower(self, ask: Ask, x: tuple[Shape, ...], y: Shape) -> tuple[Step, ...]:
         sides = len(x[1].extent)

@@ -1,7 +1,7 @@
 """Operators that move numbers without changing them."""
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from ..axis import Joined, Part
 from ..operator import Ask, Call, In, Operator, Out, Site, Step
@@ -41,6 +41,9 @@ class Split(Operator):
         divides(site, "split", "width", x[0].width, "parts", self.parts)
         return x[0].wide(Part(x[0].channels, self.index, self.parts))
 
+    def ordered(self) -> tuple[Literal["channels", "tokens"], ...]:
+        return ("channels",)
+
     def lower(self, ask: Ask, x: tuple[Shape, ...], y: Shape) -> tuple[Step, ...]:
         share = ask(apply("//", x[0].width, self.parts))
         return (Call("torch.narrow", (In(0), 2 if y.form == "tokens" else 1, self.index * share, share)),)
@@ -75,6 +78,9 @@ class ToMap(Operator):
         want(site, "to_map", x[1], "map")
         same_extent(site, "laid out", (x[0], replace(x[1], form="tokens", extent=(x[1].points,))))
         return x[1].wide(x[0].channels)
+
+    def ordered(self) -> tuple[Literal["channels", "tokens"], ...]:
+        return ("tokens",)
 
     def lower(self, ask: Ask, x: tuple[Shape, ...], y: Shape) -> tuple[Step, ...]:
         size = Call("hrdsl.size", (In(1),))

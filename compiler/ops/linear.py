@@ -15,6 +15,7 @@ class Linear(Operator):
     """Linear map of channels. [N, C] -> [N, width] or [C] -> [width]. Channels are a prefix; inputs follow their producer."""
 
     name: ClassVar[str] = "linear"
+    mixes: ClassVar[bool] = True
     summary: ClassVar[str] = "linear map of the channels of tokens or of a vector"
 
     width: Value

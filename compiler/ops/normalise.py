@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from ...dsl import errors
 from ...dsl.diagnostic import ArchError
@@ -22,7 +22,7 @@ def _constant(y: Shape, value: float) -> Weight:
 
 
 def _small(site: Site, title: str, setting: str, value: Any) -> None:
-    if not 0 <= value <= 1:
+    if not 0 <= value.numerator <= value.denominator:
         want = "from 0 to 1; the width is that of the flow"
         raise ArchError(errors.out_of_range(title, str(value), want, site.at(setting), site.span))
 
@@ -35,6 +35,7 @@ class BatchNorm(Operator):
     """
 
     name: ClassVar[str] = "bn"
+    scales: ClassVar[str] = "weight"
     summary: ClassVar[str] = "batch normalisation"
 
     eps: Value = field(default=Fraction(1, 100_000), metadata={"kind": "number"})
@@ -73,6 +74,9 @@ class LayerNorm(Operator):
 
     def weights(self, x: tuple[Shape, ...], y: Shape) -> tuple[Weight, ...]:
         return _affine(y)
+
+    def ordered(self) -> tuple[Literal["channels", "tokens"], ...]:
+        return ("channels",)
 
     def lower(self, ask: Ask, x: tuple[Shape, ...], y: Shape) -> tuple[Step, ...]:
         rest = ((ask(y.width),), Par("weight"), Par("bias"), real(ask(self.eps)))

@@ -10,12 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from .front import Floats, Front, Genome, Member, filtered, hypervolume, member_losses
-
-Genes: TypeAlias = npt.NDArray[np.int16]
+from .linkage import Genes as Genes
+from .linkage import Linkage, unlinked
 
 DRAWS = 16
 LARGEST_DRAW = 16384
 LONGEST_REASON = 500
+FULL = "can't allocate memory"
+"""What torch says where the memory of the machine is full; elsewhere it raises an OutOfMemoryError."""
 UNTIED = ("seed", "generations", "evaluations", "reference")
 
 
@@ -65,8 +67,9 @@ class Problem:
 
     `cheap` answers the exact objectives of a population, [P, exact]. `expensive` measures the others: it yields each
     genome with its answer as soon as that is known, in any order; an answer depends on the genome alone, or a resumed
-    search would not repeat itself. `limits` is the violation [P] of budgets set for this search: positive is refused.
-    `anchors` are asked first, by every engine: the ends of the space, which the sandwich rule trains best.
+    search would not repeat itself. `limits` is the violation [P] of budgets set for this search: positive is refused; it is
+    asked about genomes that are new and feasible only. `anchors` are asked first, by every engine that draws: the ends of
+    the space, which the sandwich rule trains best, and what the search starts from. `linkage`: what varies together.
     """
 
     space: Space
@@ -75,6 +78,10 @@ class Problem:
     cheap: Costs | None = None
     limits: Costs | None = None
     anchors: tuple[Genome, ...] = ()
+    linkage: Linkage | None = None
+
+    def linked(self) -> Linkage:
+        return unlinked(len(self.space.cardinalities)) if self.linkage is None else self.linkage
 
     def signs(self) -> Floats:
         return np.array([-1.0 if objective.maximize else 1.0 for objective in self.objectives])
@@ -82,19 +89,32 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """How to search: for `generations`, or until `evaluations`. Rates are per pair and per gene."""
+    """How to search: for `generations`, or until `evaluations`. Rates are per pair and per gene.
+
+    `weights` of the objectives and `ceiling` are NSGA-II's; `children` in each later generation (None: the population),
+    `tournament` and `keep` are those of aging evolution.
+    """
 
     seed: int = 0
     population: int = 40
     generations: int = 20
     evaluations: int | None = None
-    crossover: Literal["two-point", "uniform"] = "two-point"
+    pairing: Literal["two_point", "uniform"] = "two_point"
     crossover_rate: float = 0.9
     mutation_rate: float | None = None
+    weights: tuple[float, ...] = ()
+    ceiling: bool = False
+    children: int | None = None
+    tournament: int = 10
+    keep: float = 0.0
     reference: tuple[float, ...] | None = None
 
+    def later(self) -> int:
+        """Candidates in each generation but the first."""
+        return self.population if self.children is None else self.children
+
     def total(self) -> int:
-        most = self.population * self.generations
+        most = self.population + (self.generations - 1) * self.later()
         return most if self.evaluations is None else min(most, self.evaluations)
 
     def trajectory(self) -> dict[str, object]:
@@ -113,6 +133,8 @@ class Progress:
     front: tuple[Member, ...]
     hypervolume: float | None
     seconds: float
+    part: str = ""
+    """Which of several searches is going on."""
 
 
 class Engine(Protocol):
@@ -133,25 +155,35 @@ class Record(Protocol):
 
 
 class Pool:
-    """Everything asked so far. It admits canonical and feasible genomes, within the limits, each once."""
+    """Everything asked so far. It admits canonical and feasible genomes, within the limits, each once.
+
+    `bound` is a further limit, [P, G] -> violation [P], which an engine may set anew in each generation.
+    """
 
     def __init__(self, problem: Problem) -> None:
         self.space = problem.space
         self.limits = problem.limits
+        self.bound: Costs | None = None
         self.anchors = problem.anchors
         self.asked: set[bytes] = set()
 
     def admit(self, genes: Genes, most: int, rng: np.random.Generator | None = None) -> Genes:
-        """The first `most` rows that are admissible and new; with a generator, infeasible rows are repaired first."""
+        """The first `most` rows that are admissible and new; with a generator, infeasible rows are repaired first.
+
+        Cheapest first: structure and exact costs, then what was asked before, then the limits of this search.
+        """
         genes = self.space.canonical(genes)
         ok = self.space.feasible(genes)
         if rng is not None and not ok.all():
             genes = genes.copy()
             genes[~ok] = self.space.repair(genes[~ok], rng)
             ok = self.space.feasible(genes)
-        if self.limits is not None:
-            ok = ok & (self.limits(genes) <= 0)
-        return genes[self._new(genes, np.flatnonzero(ok), most)]
+        rows, taken = self._new(genes, np.flatnonzero(ok)), list[int]()
+        while rows and len(taken) < most:
+            chunk, rows = rows[: most - len(taken)], rows[most - len(taken) :]
+            taken += np.array(chunk)[self._within(genes[chunk])].tolist()
+        self.asked.update(genes[row].tobytes() for row in taken)
+        return genes[taken]
 
     def draw(self, rng: np.random.Generator, count: int) -> Genes:
         """Up to `count` genomes by rejection, hence uniform; if that finds too few, the last draw is repaired."""
@@ -165,16 +197,20 @@ class Pool:
             missing, size = missing - len(found[-1]), min(2 * size, LARGEST_DRAW)
         return np.concatenate(found)
 
-    def _new(self, genes: Genes, rows: npt.NDArray[np.intp], most: int) -> list[int]:
-        taken: list[int] = []
+    def _new(self, genes: Genes, rows: npt.NDArray[np.intp]) -> list[int]:
+        """Those rows that were not asked, each genome once."""
+        first: dict[bytes, int] = {}
         for row in rows.tolist():
-            key = genes[row].tobytes()
-            if len(taken) == most:
-                break
-            if key not in self.asked:
-                self.asked.add(key)
-                taken.append(row)
-        return taken
+            first.setdefault(genes[row].tobytes(), row)
+        return [row for key, row in first.items() if key not in self.asked]
+
+    def _within(self, genes: Genes) -> npt.NDArray[np.bool_]:
+        """Which rows keep the limits; the one that an engine sets is looked at first."""
+        good = np.ones(len(genes), np.bool_)
+        for limit in (self.bound, self.limits):
+            if limit is not None and good.any():
+                good[good] = limit(genes[good]) <= 0
+        return good
 
     def _exhausted(self) -> bool:
         return len(self.asked) >= math.prod(self.space.cardinalities)
@@ -196,8 +232,18 @@ def _tried(measure: Callable[[Genome], Sequence[float]], genome: Genome) -> tupl
     try:
         return tuple(measure(genome)), None
     except Exception as fault:
-        reason = " ".join(f"{type(fault).__name__}: {fault}".split())
-        return (), reason[:LONGEST_REASON].encode(errors="replace").decode()
+        return (), reason_of(fault)
+
+
+def reason_of(fault: Exception) -> str:
+    """Why a candidate has no values, in one line."""
+    full = isinstance(fault, MemoryError) or type(fault).__name__ == "OutOfMemoryError" or FULL in str(fault)
+    return one_line(f"{'out of memory' if full else type(fault).__name__}: {fault}")
+
+
+def one_line(reason: str) -> str:
+    """A reason as a study keeps it."""
+    return " ".join(reason.split())[:LONGEST_REASON].encode(errors="replace").decode()
 
 
 def search(

@@ -1,0 +1,5 @@
+"""Evaluation of candidates: a whole generation at once, each part that saves time switchable."""
+
+from .evaluator import Evaluator, Options
+
+__all__ = ["Evaluator", "Options"]

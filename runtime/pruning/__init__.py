@@ -1,0 +1,1 @@
+"""Pruning: units of a compiled space removed while its largest network trains."""

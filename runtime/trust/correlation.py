@@ -1,0 +1,138 @@
+"""Does the supernet rank as training from scratch does? A trained supernet and a sample of its networks in, a report out."""
+
+import json
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ...compiler.api import Compiled
+from ..files import write
+from ..search.problem import Evaluation, Measure
+from ..train import Step
+from . import picture
+from .agreement import Estimate, agreement
+from .alone import Alone, Trainer
+
+Genome = tuple[int, ...]
+FEWEST = 3
+"""Networks without which nothing can be said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One network: its accuracy with the supernet's weights and with its own, or why one of them lacks."""
+
+    genome: Genome
+    macs: int
+    supernet: float | None
+    alone: float | None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Correlation:
+    """All networks and how well the two accuracies agree. `agreement` is empty where fewer than `FEWEST` can be compared."""
+
+    metric: str
+    networks: tuple[Compared, ...]
+    agreement: Mapping[str, Estimate]
+    seconds: float
+
+    @property
+    def compared(self) -> tuple[tuple[float, float], ...]:
+        """(supernet, alone) of every network that has both."""
+        return tuple((n.supernet, n.alone) for n in self.networks if n.supernet is not None and n.alone is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where the training from scratch stands: network `network` of `networks`, and how many seconds are left."""
+
+    network: int
+    networks: int
+    step: Step
+    left: float
+
+
+Heard = Callable[[Standing], None]
+
+
+def correlate(
+    compiled: Compiled, measure: Measure, genomes: Sequence[Genome], alone: Trainer, heard: Heard | None = None
+) -> Correlation:
+    """Measure each genome both ways on the same validation images. What `alone` already knows is not trained again.
+
+    `measure` answers with the weights of the supernet; its first value counts.
+    """
+    begun = time.monotonic()
+    predicted = dict(measure(genomes))
+    missing = [genome for genome in genomes if alone.find(genome) is None]
+    watch = Watch(len(genomes), len(genomes) - len(missing), heard)
+    for genome in missing:
+        alone(genome, watch.step)
+        watch.next()
+    networks = tuple(_compared(compiled, alone(genome), predicted[genome]) for genome in genomes)
+    return judged("miou", networks, time.monotonic() - begun)
+
+
+def _compared(compiled: Compiled, own: Alone, inherited: Evaluation) -> Compared:
+    shared = inherited.values[0] if inherited.error is None else math.nan
+    error = own.error or inherited.error or (None if math.isfinite(shared) else "the supernet's accuracy is not finite")
+    return Compared(own.genome, int(compiled.costs.one(own.genome)["macs"]), _finite(shared), own.accuracy, error)
+
+
+def judged(metric: str, networks: tuple[Compared, ...], seconds: float) -> Correlation:
+    """The report of measured networks."""
+    bare = Correlation(metric, networks, {}, seconds)
+    pairs = bare.compared
+    if len(pairs) < FEWEST:
+        return bare
+    predicted, true = zip(*pairs, strict=True)
+    return Correlation(metric, networks, agreement(predicted, true), seconds)
+
+
+class Watch:
+    """Turns the steps of one network after the other into how far the whole is."""
+
+    def __init__(self, networks: int, known: int, heard: Heard | None) -> None:
+        self.networks, self.known, self.heard = networks, known, heard
+        self.done = 0
+        self.begun = time.monotonic()
+
+    def step(self, step: Step) -> None:
+        if self.heard is None:
+            return
+        share = self.done + step.step / step.steps
+        left = (time.monotonic() - self.begun) / share * (self.networks - self.known - share)
+        self.heard(Standing(self.known + self.done + 1, self.networks, step, left))
+
+    def next(self) -> None:
+        self.done += 1
+
+
+def as_json(found: Correlation, labels: Callable[[Genome], Mapping[str, str]]) -> dict[str, Any]:
+    """The report as plain data; what has no value is null."""
+    return {
+        "metric": found.metric,
+        "networks": [
+            {**asdict(n), "genome": list(n.genome), "choices": dict(labels(n.genome))} for n in found.networks
+        ],
+        "compared": len(found.compared),
+        "agreement": {
+            name: {part: _finite(value) for part, value in asdict(e).items()} for name, e in found.agreement.items()
+        },
+        "seconds": round(found.seconds, 1),
+    }
+
+
+def write_report(found: Correlation, data: Mapping[str, Any], folder: Path) -> tuple[Path, Path]:
+    """`correlation.json` and `correlation.svg`."""
+    written = write(folder / "correlation.json", json.dumps(data, indent=2) + "\n")
+    return written, write(folder / "correlation.svg", picture.scatter(found.compared, found.metric, found.agreement))
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,1 @@
+"""Worker processes: candidates are measured where they can die alone."""
