@@ -21,8 +21,9 @@ from hrdsl.runtime.device import pick
 from hrdsl.runtime.evaluate import network_miou
 from hrdsl.runtime.files import write
 from hrdsl.runtime.results import network_of
+from hrdsl.runtime.retrain import train_network
+from hrdsl.runtime.steps import Step
 from hrdsl.runtime.task import examples
-from hrdsl.runtime.train import Step, train_network
 
 SINGLE = Path(__file__).parent.parent / "examples" / "single_branch.arch"
 BRANCHES = ("eighth", "quarter", "half")

@@ -143,7 +143,12 @@ def _takes(option: Option) -> str:
         return " or ".join(option.calls)
     if option.choices:
         return " or ".join(option.choices)
-    what = {"whole": "a whole number", "number": "a number", "flag": "true or false"}.get(option.kind, option.kind)
+    what = {
+        "whole": "a whole number",
+        "number": "a number",
+        "numbers": "a list of numbers",
+        "flag": "true or false",
+    }.get(option.kind, option.kind)
     least = "" if option.least is None else f" from {option.least:,}"
     return what + least + ("" if option.most is None else f" to {option.most:,}")
 

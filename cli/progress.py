@@ -8,7 +8,7 @@ from .common import print_line
 
 if TYPE_CHECKING:
     from ..runtime.search.problem import Progress as Generation
-    from ..runtime.train import Step
+    from ..runtime.steps import Step
 
 EVERY = {True: 0.2, False: 10.0}
 """Seconds between lines, on a terminal and elsewhere."""
@@ -61,7 +61,8 @@ class Meter:
             if state.front
             else ""
         )
-        words = f"generation {state.generation}/{state.generations}  {state.evaluated}/{state.total} evaluated"
+        part = f"  part {state.part}" if state.part else ""
+        words = f"generation {state.generation}/{state.generations}{part}  {state.evaluated}/{state.total} evaluated"
         self.line(f"{words}  front {len(state.front)}{volume}{best}  {left}", True)
 
 

@@ -48,8 +48,8 @@ def retrained(args: Namespace) -> dict[str, Any]:
     from ..runtime.evaluate import network_miou
     from ..runtime.files import write
     from ..runtime.results import network_of, save_weights
+    from ..runtime.retrain import train_network
     from ..runtime.task import check, examples
-    from ..runtime.train import train_network
 
     space, where = compiled(args), device(args)
     block = space.run("train", args.train)

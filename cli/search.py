@@ -13,6 +13,7 @@ from .running import add_running, add_workers, crew, device, one_line
 
 if TYPE_CHECKING:
     from ..runtime.results import Network
+    from ..runtime.searching import Searched
     from .common import Verbs
 
 
@@ -25,6 +26,15 @@ def declare(verbs: "Verbs") -> None:
     parser.add_argument("--seed", metavar="N", type=whole(0), help="seed of the search (default: the block's)")
     parser.add_argument("--train", metavar="NAME", help="the `train` block of that name (default: the first)")
     parser.add_argument("--search", metavar="NAME", help="the `search` block of that name (default: the first)")
+    parser.add_argument(
+        "--from",
+        metavar="STUDY",
+        dest="begin",
+        type=Path,
+        action="append",
+        default=[],
+        help="start with the front of that study, or with that found network (.arch); may be given again",
+    )
     add_convention(parser)
     add_running(parser)
     add_workers(parser)
@@ -32,6 +42,8 @@ def declare(verbs: "Verbs") -> None:
 
 
 def run(args: Namespace) -> int:
+    if not leads(args):
+        return 0
     data = searched(args, command(args))
     networks = data.pop("found")
     show(args, data, lines(networks, Path(data["report"])))
@@ -44,11 +56,28 @@ def command(args: Namespace) -> str:
     for name in ("seed", "train", "search", "space"):
         value = getattr(args, name)
         words += [f"--{name}", str(value)] if value is not None else []
+    for source in args.begin:
+        words += ["--from", str(source)]
     for pair in args.set:
         words += ["--set", pair]
     for name, value in named(args).items():
         words += [f"--{name}", value]
     return shlex.join(words)
+
+
+def leads(args: Namespace) -> bool:
+    """Under `torchrun`, train with the other processes first; whether this is the one that then searches."""
+    from ..runtime.distributed import joined, several
+    from ..runtime.searching import Listener, runs_of, supernet
+
+    if not several():
+        return True
+    space, where = compiled(args), device(args)
+    with one_line(), joined(where) as group:
+        train, _ = runs_of(space, args.train, args.search)
+        listen = Listener(training=Meter(args.quiet or not group.leads).training)
+        supernet(space, train, where, args.study, listen, args.cache, group)
+    return group.leads
 
 
 def searched(args: Namespace, reproduce: str) -> dict[str, Any]:
@@ -58,11 +87,11 @@ def searched(args: Namespace, reproduce: str) -> dict[str, Any]:
     from ..runtime.results import as_json, write_front
     from ..runtime.searching import Listener, search
 
-    space, meter, where = compiled(args), Meter(args.quiet), device(args)
+    workers, space, meter, where = crew(args), compiled(args), Meter(args.quiet), device(args)
     listen = Listener(meter.training, meter.generation, meter.evaluated)
     with one_line():
         names = args.train, args.search
-        done = search(space, args.study, where, listen, args.seed, names, args.cache, crew(args))
+        done = search(space, args.study, where, listen, args.seed, names, args.cache, workers, args.begin)
     networks = write_front(done, args.study / "front", args.convention)
     report = write_report(done, networks, args.study / "front", reproduce, describe(where), args.convention)
     return {
@@ -74,8 +103,29 @@ def searched(args: Namespace, reproduce: str) -> dict[str, Any]:
         "seconds": round(done.seconds, 1),
         "report": str(report),
         **named(args),
+        **parts(done),
         "front": as_json(networks),
         "found": networks,
+    }
+
+
+def parts(done: "Searched") -> dict[str, Any]:
+    """The parts of a split search: what each has found by itself."""
+    if "" in done.parts:
+        return {}
+    from ..runtime.objectives import objectives_of
+
+    names = [o.name for o in objectives_of(done.run)]
+    return {
+        "parts": {
+            value: {
+                "evaluated": front.evaluated,
+                "failed": front.failed,
+                "hypervolume": front.hypervolume,
+                "front": [dict(zip(names, m.values, strict=True)) for m in front.members],
+            }
+            for value, front in done.parts.items()
+        }
     }
 
 

@@ -26,6 +26,7 @@ def declare(verbs: "Verbs") -> None:
 
 
 def run(args: Namespace) -> int:
+    from ..runtime.distributed import joined
     from ..runtime.searching import Listener, supernet
 
     space = compiled(args)
@@ -36,9 +37,12 @@ def run(args: Namespace) -> int:
                 "a `train` block", "this file", space.space.span, f"train t for {space.space.name} {{ }}"
             )
         )
-    meter = Meter(args.quiet)
-    with one_line():
-        trainer = supernet(space, block, device(args), args.study, Listener(training=meter.training), args.cache)
+    where = device(args)
+    with one_line(), joined(where) as group:
+        listen = Listener(training=Meter(args.quiet or not group.leads).training)
+        trainer = supernet(space, block, where, args.study, listen, args.cache, group)
+    if not group.leads:
+        return 0
     path = args.study / "supernet.ckpt"
     data = {
         "path": str(path),

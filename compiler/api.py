@@ -74,6 +74,12 @@ class Compiled:
             return self
         return replace(self, graph=replace(self.graph, constraints=(*self.graph.constraints, *more)))
 
+    def parts(self, search: str) -> "dict[str, Compiled]":
+        """A space under the constraints of a search (`restricted`) in the parts of its `split`. Raises ArchError."""
+        from .parts import parts
+
+        return parts(self, search)
+
     def run(self, kind: str, name: str | None = None) -> Run | None:
         """The `train` or `search` block for this space."""
         return self.model.run(kind, self.space.name, name)

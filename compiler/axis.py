@@ -166,8 +166,9 @@ def shares(size: Value, heads: Value) -> Axis:
 
 def largest(value: Value, known: dict[int, int] | None = None) -> int:
     """The largest integer that a value takes over all choices (an upper bound where it cannot be tabulated)."""
-    if not isinstance(value, Apply):
-        return int(value.greatest) if isinstance(value, Table) else int(value)
+    kind = type(value)
+    if kind is not Apply:
+        return int(value.greatest if kind is Table else value)
     known = {} if known is None else known
     if id(value) not in known:
         known[id(value)] = _bound(value, known)

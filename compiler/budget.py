@@ -49,7 +49,7 @@ class Budget:
 def bounded(value: Any, span: Span) -> Any:
     """A number, or a number for each choice, that is not too long."""
     for number in set(value.values) if isinstance(value, Table) else (value,):
-        if isinstance(number, int | Fraction) and (abs(number.numerator) | number.denominator) >> BITS:
+        if type(number) in (int, Fraction) and (abs(number.numerator) | number.denominator) >> BITS:
             raise ArchError(errors.too_large("the number", f"more than {BITS:,} bits", BITS, span))
     return value
 

@@ -3,14 +3,15 @@
 from collections import ChainMap
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from fractions import Fraction
-from typing import Any
+from functools import cache
+from typing import Any, cast
 
 from ..dsl import errors
 from ..dsl.diagnostic import ArchError, Diagnostic, Span
 from ..dsl.syntax import Fix, Prior, Vary, path_text
 from .axis import Axis, Chosen
 from .budget import affordable
-from .conditions import both, either
+from .conditions import EVERYWHERE, Where, both, either
 from .evaluate import Evaluator
 from .graph import Node, Switch
 from .kinds import is_numeric
@@ -38,7 +39,7 @@ SETTINGS: Mapping[str, tuple[str, tuple[type, ...]]] = {
 
 
 class Builder:
-    """The nodes made so far; `condition` is what holds where the next one is made, `lane` and `stage` where it belongs."""
+    """The nodes made so far; `where` is what holds where the next one is made, `lane` and `stage` where it belongs."""
 
     def __init__(self, operators: Mapping[str, type[Operator]]) -> None:
         self.decisions = Decisions()
@@ -50,7 +51,7 @@ class Builder:
         self.names: dict[Path, int] = {}
         self.cells_at: MutableMapping[Path, int] = {}
         """How many cells of a name stand in a place; a choice at the end of one makes a node of the same name."""
-        self.condition: Value = True
+        self.where = EVERYWHERE
         self.lane = ""
         self.stage = ""
         self.depth = 0
@@ -60,12 +61,12 @@ class Builder:
         """What each route passed, by its place: made when it is asked for."""
 
     def site(
-        self, span: Span, condition: Value, operation: Operation | None = None, op: Operator | None = None
+        self, span: Span, where: Where, operation: Operation | None = None, op: Operator | None = None
     ) -> UseSite:
         """A place where facts are checked; with an operator, also the places of its settings."""
         if operation is None or op is None or not operation.places:
-            return UseSite(span, condition, later=self.later)
-        return UseSite(span, condition, operation.places, self.later, op)
+            return UseSite(span, where, later=self.later)
+        return UseSite(span, where, operation.places, self.later, op)
 
     # flows
 
@@ -131,14 +132,14 @@ class Builder:
         wrong = next((v for v in values if not 0 <= v <= MOST_TIMES), None)
         if wrong is not None:
             raise ArchError(errors.out_of_range("times", str(wrong), f"from 0 to {MOST_TIMES:,}", entry))
-        outer, flow, results = self.condition, x, [x]
+        outer, flow, results = self.where, x, [x]
         try:
             for k in range(1, max(values) + 1):
-                self.condition = both(outer, apply(">=", times, k))
+                self.where = outer.within(apply(">=", times, k))
                 flow = one(k, flow)
                 results.append(flow)
         finally:
-            self.condition = outer
+            self.where = outer
         if not is_sym(times):
             return flow
         first = min(values)
@@ -148,18 +149,18 @@ class Builder:
         self, value: Alternatives, x: Any, base: Path, use: Scope, span: Span, none: Flow | None = None
     ) -> Any:
         """What each alternative makes of a flow; `none` is what a literal `none` stands for."""
-        outer, results = self.condition, []
+        outer, results = self.where, []
         before, counted = self.cells_at, []
         try:
             for k, option in enumerate(value.options):
-                self.condition = both(outer, apply("==", value.select, k))
+                self.where = outer.within(apply("==", value.select, k))
                 self.cells_at = ChainMap({}, before)  # an alternative is numbered as if it stood alone
                 counted.append(self.cells_at.maps[0])
-                reached = self.condition is not False and option is not UNABLE
+                reached = not self.where.nowhere and option is not UNABLE
                 made = self.flow(option, x, base, use, span) if reached else None
                 results.append(none if option is None else made)
         finally:
-            self.condition, self.cells_at = outer, before
+            self.where, self.cells_at = outer, before
         for path, count in (item for counts in counted for item in counts.items()):
             before[path] = max(before.get(path, 0), count)
         able = next((r for r, o in zip(results, value.options, strict=True) if o is not UNABLE), None)
@@ -236,10 +237,10 @@ class Builder:
         given = self.given(operation, x, span)
         if given is None or (many and len(given) < 2):
             return given[0] if given else None
-        op = operation.kind(**self.operation_settings(operation, use, span))
+        op = made(operation.kind, self.operation_settings(operation, use, span))
         shapes = [f.shape for f in given]
         some = (either if many else both)(*[s.present for s in shapes])
-        where = self.condition if many or some is True else both(self.condition, some)
+        where = self.where if many else self.where.within(some)
         shape = op.shape(self.site(span, where, operation, op), *shapes).where(some)
         return self.add(self.unique((*base, op.name)), op, tuple([f.node for f in given]), shape, span, given)
 
@@ -356,6 +357,16 @@ class Builder:
         name = path_text(path)
         self.nodes.append(Node(name, op, inputs, shape, weights, self.lane, self.stage, span))
         return Flow(len(self.nodes) - 1, shape, given[0].lane if given else self.lane, span)
+
+
+def made(kind: type[Operator], settings: dict[str, Any]) -> Operator:
+    """An operator with these settings; one object where all are left at their defaults."""
+    return kind(**settings) if settings else _plain(cast(Any, kind))
+
+
+@cache
+def _plain(kind: Any) -> Any:
+    return kind()
 
 
 def flatten(items: Iterable[Any]) -> Iterator[Any]:

@@ -6,7 +6,7 @@ such, sorted so that equal ones are one object. Values in, values out; imports `
 
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from itertools import product
+from itertools import chain, product
 
 from . import sym
 from .sym import (
@@ -30,7 +30,7 @@ from .sym import (
 
 def both(*conditions: Value) -> Value:
     """Their conjunction: one table for what fits in it, large factors kept apart."""
-    kept = tuple(c for c in conditions if c is not True)
+    kept = tuple([c for c in conditions if c is not True])
     if not kept or (len(kept) == 1 and not isinstance(kept[0], Apply)):
         return kept[0] if kept else True
     return _joined(kept)
@@ -40,7 +40,7 @@ def both(*conditions: Value) -> Value:
 def _joined(conditions: tuple[Value, ...]) -> Value:
     table: Value = True
     large: list[Value] = []
-    for factor in (f for c in conditions for f in conjuncts(c)):
+    for factor in chain.from_iterable(map(conjuncts, conditions)):
         if isinstance(factor, Apply):
             if factor not in large:
                 large.append(factor)
@@ -153,6 +153,37 @@ def forget() -> None:
     sym.forget()
     _joined.cache_clear()
     _alternatives.cache_clear()
+
+
+class Where:
+    """What holds where something is made: conditions within each other, joined only where that is asked for."""
+
+    __slots__ = ("_joined", "deps", "factor", "outer")
+
+    def __init__(self, outer: "Where | None" = None, factor: Value = True) -> None:
+        self.outer = outer
+        self.factor = factor
+        self.deps: frozenset[Decision] = outer.deps.union(deps(factor)) if outer else frozenset(deps(factor))
+        self._joined: Value = None
+
+    def within(self, factor: Value) -> "Where":
+        """The same where `factor` holds too."""
+        return self if factor is True else Where(self, factor)
+
+    @property
+    def condition(self) -> Value:
+        if self._joined is None:
+            self._joined = both(self.outer.condition, self.factor) if self.outer else self.factor
+        return self._joined
+
+    @property
+    def nowhere(self) -> bool:
+        """Whether the conditions exclude each other; those of different decisions do not."""
+        apart = self.outer is not None and self.factor is not False and self.outer.deps.isdisjoint(deps(self.factor))
+        return self.outer.nowhere if apart and self.outer else self.condition is False
+
+
+EVERYWHERE = Where()
 
 
 def negate(condition: Value) -> Value:

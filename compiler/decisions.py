@@ -164,6 +164,21 @@ class Decisions:
         note = f"upper bound: about {share:.2%} of them meet the constraints on costs (10,000 drawn)"
         return Count(self.ranking.total, False, note)
 
+    def values(self, quantity: Value) -> tuple[Value, ...]:
+        """The values that a quantity takes over the architectures as far as structure goes, sorted. Raises TooWide."""
+        factors = self._factors(self.structural)
+        found = factors.possible(quantity)
+        counts = factors.eliminate((factors.keep(quantity, found),)).joint
+        return tuple(sorted((v for v, n in zip(found, counts, strict=True) if n), key=lambda v: (isinstance(v, str), v)))
+
+    def exists(self, genes: Genes) -> Array:
+        """Which decisions each architecture has. [P, G] -> bool [P, G]."""
+        ask, out = self._ask(genes), np.ones(np.shape(genes), dtype=bool)
+        for d, active in zip(self.decisions, self.active, strict=True):
+            if active is not True:
+                out[:, d.index] = ask(active)
+        return out
+
     def rank(self, genes: Sequence[int]) -> int:
         """The number of an architecture, from 0, in the order of `enumerate`. Raises ValueError where there is none."""
         ranking, places = self._numbered()

@@ -10,10 +10,10 @@ from ..dsl.model import Model, Space, Stage
 from ..dsl.syntax import Binary, Expr, Name, Require
 from .axis import fixed
 from .build import MOST_TIMES, Builder, flatten
-from .conditions import both, implied
+from .conditions import EVERYWHERE, implied
 from .functions import WIDEST
 from .graph import Constraint, Graph, Lane, Outputs, Source
-from .judge import is_open, judge, read_prior
+from .judge import is_open, judge, read_prior, read_split
 from .kinds import is_number
 from .names import inside
 from .operator import Operator
@@ -76,6 +76,11 @@ class Elaborator(Builder):
             for run in self.model.runs
             if (run.kind, run.space) == ("search", self.space.name)
         }
+        splits = {
+            run.name: read_split(self.evaluator, run.split, self.root, found)
+            for run in self.model.runs
+            if run.space == self.space.name and run.split is not None
+        }
         inner = (p for p in self.priors if is_open(self.evaluator, *p))
         lines = (*((p, self.root) for p in self.space.priors), *inner)
         priors = tuple(read_prior(self.evaluator, p, scope, found) for p, scope in lines)
@@ -93,6 +98,7 @@ class Elaborator(Builder):
             tuple(self.decisions.choices),
             searches,
             priors,
+            splits,
         )
         found += judge(graph, self.later or [])
         self.later = None
@@ -264,7 +270,7 @@ class Elaborator(Builder):
         """A flow as that of its branch; its stride must be the declared one."""
         declared = self.branches[name].values["stride"]
         branch = next(b for b in self.space.branches if b.name == name)
-        self.site(span, both(self.condition, flow.shape.present)).check(
+        self.site(span, self.where.within(flow.shape.present)).check(
             apply("==", flow.shape.stride, declared),
             lambda example: ArchError(
                 errors.stride_mismatch(
@@ -361,14 +367,14 @@ class Elaborator(Builder):
     def result(self, value: Any, span: Span) -> Flow:
         """A flow as an output: there in every architecture, and not cut into windows."""
         out = self.require_flow(value, span)
-        self.site(span, True).check(out.shape.present, lambda example: ArchError(errors.no_flow(span, example)))
+        self.site(span, EVERYWHERE).check(out.shape.present, lambda example: ArchError(errors.no_flow(span, example)))
         self.whole(out, span)
         return out
 
     def whole(self, out: Flow, span: Span) -> None:
         """An output is not cut into windows."""
         copies, want, help = text(out.shape.copies), "one flow for each sample", "join the windows by `from_windows`"
-        self.site(span, True).check(
+        self.site(span, EVERYWHERE).check(
             apply("==", out.shape.copies, 1),
             lambda example: ArchError(errors.wrong_form("head", f"{copies} windows{example}", want, span, help)),
         )

@@ -96,32 +96,43 @@ class Ends:
         return small, large
 
     def _climbed(self, rows: Genes, signs: Array) -> Genes:
-        """From each row where no change leads any further."""
-        which, codes = self._changes
-        many = len(which)
-        best = signs * self.decisions.weights(rows)
+        """From each row, an architecture, to where no change leads any further. All changes that help are tried at once; where
+        that does not help, the best one is made."""
+        rows, trials, singles = rows.copy(), rows.copy(), rows.copy()
+        best, moving = np.full(len(rows), -np.inf), np.arange(len(rows))
         for _ in range(ROUNDS):
-            around = np.repeat(rows, many, axis=0)
-            around[np.arange(len(around)), np.tile(which, len(rows))] = np.tile(codes, len(rows))
-            rank = np.repeat(signs, many) * self.decisions.weights(around)
-            rank[~self.decisions.feasible(around)] = -np.inf
-            ranks = rank.reshape(len(rows), many)
-            leaps = np.stack([self._leap(row, r, b) for row, r, b in zip(rows, ranks, best, strict=True)])
-            far = np.where(self.decisions.feasible(leaps), signs * self.decisions.weights(leaps), -np.inf)
-            near = ranks.max(axis=1)
-            if (np.maximum(near, far) <= best).all():
+            around, ranks = self._around(trials[moving], signs[moving])
+            still = []
+            for k, near, rank in zip(moving, around, ranks, strict=True):
+                if rank[0] <= best[k]:
+                    trials[k] = singles[k]
+                    still.append(k)
+                    continue
+                rows[k], best[k] = near[0], rank[0]
+                if rank.max() > best[k]:
+                    trials[k], singles[k] = self._leap(near[0], rank), near[rank.argmax()]
+                    still.append(k)
+            moving = np.array(still, dtype=np.int64)
+            if not still:
                 break
-            for k in range(len(rows)):
-                if max(near[k], far[k]) > best[k]:
-                    rows[k] = leaps[k] if far[k] > near[k] else around[k * many + ranks[k].argmax()]
-                    best[k] = max(near[k], far[k])
         return rows
 
-    def _leap(self, row: Array, ranks: Array, best: float) -> Array:
+    def _around(self, rows: Genes, signs: Array) -> tuple[Array, Array]:
+        """Rows, each with all its single changes behind it, and how far each is in the direction of its sign."""
+        which, codes = self._changes
+        around = np.repeat(rows[:, None], len(which) + 1, axis=1)
+        around[:, np.arange(1, len(which) + 1), which] = codes
+        flat = around.reshape(-1, rows.shape[1])
+        rank = np.where(
+            self.decisions.feasible(flat), np.repeat(signs, len(which) + 1) * self.decisions.weights(flat), -np.inf
+        )
+        return around, rank.reshape(len(rows), -1)
+
+    def _leap(self, row: Array, rank: Array) -> Array:
         """The best change of each decision that helps, all at once."""
         which, codes = self._changes
-        order = np.argsort(ranks, kind="stable")
-        order = order[ranks[order] > best]
+        order = np.argsort(rank[1:], kind="stable")
+        order = order[rank[1:][order] > rank[0]]
         out = row.copy()
         out[which[order]] = codes[order]
         return out

@@ -31,7 +31,7 @@ from ..dsl.syntax import (
 from .attributes import evaluate_attribute, evaluate_index
 from .budget import Budget, bounded
 from .calls import evaluate_call
-from .conditions import both, negate
+from .conditions import Where, negate
 from .domains import domain_of
 from .functions import FUNCTIONS, WIDEST
 from .kinds import (
@@ -65,7 +65,7 @@ from .values import (
 class Builder(Protocol):
     """What makes nodes: see `build`."""
 
-    condition: Value
+    where: Where
 
     @property
     def passed(self) -> Mapping[Path, Callable[[], Any]]: ...
@@ -290,14 +290,14 @@ class Evaluator:
         condition = truth(self.value(expr.condition, use, base), expr.condition)
         if isinstance(condition, bool):
             return self.value(expr.then if condition else expr.otherwise, use, (*base, "yes" if condition else "no"))
-        outer = self.builder.condition
+        outer = self.builder.where
         try:
-            self.builder.condition = both(outer, condition)
+            self.builder.where = outer.within(condition)
             then = self.value(expr.then, use, (*base, "yes"))
-            self.builder.condition = both(outer, negate(condition))
+            self.builder.where = outer.within(negate(condition))
             otherwise = self.value(expr.otherwise, use, (*base, "no"))
         finally:
-            self.builder.condition = outer
+            self.builder.where = outer
         select = apply("select", condition, 1, 0)  # true is option 0
         return self._pick(select, then, otherwise, base, expr.span)
 

@@ -103,6 +103,10 @@ class Factors:
         codes = np.array([places.get(v, -1) for v in found.table.ravel()]).reshape(found.table.shape)
         return self._define(found.scope, codes, len(values))
 
+    def possible(self, quantity: Value) -> tuple[Value, ...]:
+        """The values that a quantity has for some assignment, constraints aside. Raises TooWide."""
+        return tuple(dict.fromkeys(self._value(quantity).table.ravel().tolist()))
+
     # expressions
 
     def _value(self, value: Value) -> Factor:

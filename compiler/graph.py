@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..dsl.diagnostic import Span
-from ..dsl.syntax import Require
+from ..dsl.syntax import Expr, Require
 from .operator import Ask, Call, In, Operator, Site, Step, Weight
 from .shape import Shape
 from .sym import Decision, Value, deps, merge
@@ -118,6 +118,15 @@ class Prior:
 
 
 @dataclass(frozen=True, slots=True)
+class Split:
+    """The `split` of a search: one part of it for each value of `quantity`, which is the number of a label if it has some."""
+
+    quantity: Value
+    labels: tuple[str, ...]
+    syntax: Expr
+
+
+@dataclass(frozen=True, slots=True)
 class Lane:
     """A branch as the picture shows it."""
 
@@ -140,6 +149,8 @@ class Graph:
     searches: Mapping[str, tuple[Constraint, ...]] = field(default_factory=dict, compare=False)
     """What each search of the space requires beyond `constraints`."""
     priors: tuple[Prior, ...] = ()
+    splits: Mapping[str, Split] = field(default_factory=dict, compare=False)
+    """What splits each search that is split."""
 
     @property
     def input(self) -> Shape:

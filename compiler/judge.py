@@ -5,14 +5,15 @@ from fractions import Fraction
 from typing import Any
 
 from ..dsl import errors
-from ..dsl.diagnostic import ArchError, Diagnostic
+from ..dsl.diagnostic import ArchError, Diagnostic, Span
+from ..dsl.syntax import Expr
 from ..dsl.syntax import Prior as PriorLine
 from ..dsl.syntax import Weight
 from .activity import Active
 from .conditions import both, implied
 from .constraints import conjuncts, resolved
 from .evaluate import Evaluator
-from .graph import Graph, Prior
+from .graph import Graph, Prior, Split
 from .kinds import is_number, is_point, label_of
 from .scope import Scope
 from .site import Suspicion, counterexample
@@ -56,7 +57,7 @@ def read_prior(evaluator: Evaluator, line: PriorLine, scope: Scope, found: list[
         evaluator.judging = True
         value = evaluator.value(line.quantity, scope, ())
         evaluator.judging = False
-        quantity, labels = _quantity(value, line)
+        quantity, labels = _quantity(value, line.quantity.span)
         weights = tuple(_weight(evaluator, w, scope, labels) for w in line.weights)
     except ArchError as fault:
         evaluator.judging = False
@@ -79,18 +80,30 @@ def read_prior(evaluator: Evaluator, line: PriorLine, scope: Scope, found: list[
     return Prior(quantity, weights, line)
 
 
+def read_split(evaluator: Evaluator, expr: Expr, scope: Scope, found: list[Diagnostic]) -> Split:
+    """What splits a search: a quantity over decisions, as a prior weighs one."""
+    try:
+        evaluator.judging = True
+        return Split(*_quantity(evaluator.value(expr, scope, ()), expr.span), expr)
+    except ArchError as fault:
+        found += fault.found
+        return Split(0, (), expr)
+    finally:
+        evaluator.judging = False
+
+
 def is_open(evaluator: Evaluator, line: PriorLine, scope: Scope) -> bool:
     """Whether the quantity of a cell's prior depends on decisions where the cell is used."""
     value = evaluator.value(line.quantity, scope, ())
     return is_sym(value) or (isinstance(value, Alternatives) and is_sym(value.select)) or depends_on_cost(value)
 
 
-def _quantity(value: Any, line: PriorLine) -> tuple[Value, tuple[str, ...]]:
+def _quantity(value: Any, span: Span) -> tuple[Value, tuple[str, ...]]:
     if isinstance(value, Alternatives):
         return value.select, value.labels
     if is_sym(value) and not depends_on_cost(value):
         return value, ()
-    raise ArchError(errors.wrong_kind(kind_of(value), "a decision, or what follows from decisions", line.quantity.span))
+    raise ArchError(errors.wrong_kind(kind_of(value), "a decision, or what follows from decisions", span))
 
 
 def _weight(evaluator: Evaluator, w: Weight, scope: Scope, labels: tuple[str, ...]) -> tuple[Any, Fraction]:

@@ -3,7 +3,7 @@
 Tensors in, tensors out. `merge` decides where a plan uses them; extracted networks hold torch's own functions.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -16,7 +16,11 @@ aten = torch.ops.aten
 COLUMNS = 3
 """How many columns of a depthwise weight oneDNN has a fast gradient for."""
 LARGE = 1 << 17
-"""From how many numbers on a result is made again rather than kept."""
+"""From how many numbers on a result may be made again rather than kept."""
+ROOM = 1 << 24
+"""How many such numbers one run keeps: small networks keep all, and make nothing twice."""
+WIDE = 1 << 16
+"""From how many numbers of a result on the gradient of a wide filter is faster in parts."""
 
 
 class Activation(NamedTuple):
@@ -54,6 +58,16 @@ class Convolution(NamedTuple):
             self.groups == weight.shape[0] > 1 == weight.shape[1] and weight.shape[3] > COLUMNS and self.dilation == 1
         )
 
+    def split(self, x: Tensor, weight: Tensor) -> bool:
+        """Whether the gradient of such a filter is faster a few columns at a time. With a stride, seven columns and more are
+        not: each part would read every pixel again."""
+        return (
+            self.wide(weight)
+            and (self.stride == 1 or weight.shape[3] < 2 * COLUMNS)
+            and x.shape[2] > weight.shape[2]
+            and x.numel() >= WIDE * self.stride**2
+        )
+
 
 class Link(NamedTuple):
     """A batch normalisation with its activation, if there are any, and the convolution behind them."""
@@ -81,22 +95,41 @@ class Link(NamedTuple):
         yield self.bias
 
 
+class Room:
+    """What the chains of one run may still keep for its backward pass."""
+
+    def __init__(self) -> None:
+        self.left = ROOM
+
+    def keeps(self, x: Tensor, links: Sequence[Link]) -> bool:
+        """Whether what lies between these links still has room."""
+        pixels = x.numel() // x.shape[1]
+        for k, link in enumerate(links):
+            if link.normal is not None:
+                self.left -= pixels * link.weight.shape[1] * link.how.groups
+            pixels //= link.how.stride**2
+            if k < len(links) - 1:
+                self.left -= pixels * link.weight.shape[0]
+        return self.left >= 0
+
+
 def depthwise(
     x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int, dilation: int, groups: int
 ) -> Tensor:
     """`torch.conv2d`, with a faster gradient of wide filters for each channel."""
     how = Convolution(stride, padding, dilation, groups)
-    if not own(x, weight) or not how.wide(weight):
+    if not how.split(x, weight) or not own(x, weight):
         return torch.conv2d(x, weight, bias, *how)
     out: Tensor = _Depthwise.apply(x, weight, bias, how)  # type: ignore[no-untyped-call]
     return out
 
 
-def chain(x: Tensor, *links: Link) -> Tensor:
-    """`x` through the links. Where what lies between is large, `x` alone is kept, and the rest is made again for the
-    backward pass. Source: Rota Bulo et al. 2018 (arXiv 1712.02616), Section 3, the variant with checkpoints."""
+def chain(x: Tensor, room: Room, *links: Link) -> Tensor:
+    """`x` through the links. Where what lies between is large and the run has kept enough, `x` alone is kept, and the rest
+    is made again for the backward pass. Source: Rota Bulo et al. 2018 (arXiv 1712.02616), Section 3, the variant with
+    checkpoints."""
     large = x.numel() // x.shape[1] * max(x.shape[1], links[0].weight.shape[0]) >= LARGE
-    if large and own(x, *(t for link in links for t in link.tensors() if t is not None)):
+    if large and own(x, *(t for link in links for t in link.tensors() if t is not None)) and not room.keeps(x, links):
         out: Tensor = _Chain.apply(x, links, *(t for link in links for t in link.tensors()))  # type: ignore[no-untyped-call]
         return out
     for link in links:
@@ -192,7 +225,7 @@ def gradients(
     g: Tensor, x: Tensor, weight: Tensor, biased: bool, how: Convolution, inner: bool = True
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Of the input, unless not wanted (`inner`), the weight and the bias of a convolution, from that of its result."""
-    split = how.wide(weight) and x.shape[2] > weight.shape[2] and x.numel() >= LARGE >> 1
+    split = how.split(x, weight)
     stride, padding, dilation = ([n, n] for n in how[:3])
     sizes = [weight.shape[0]] if biased else None
     of_weight = depthwise_gradient(g, x, weight.shape[2], how) if split else None

@@ -14,7 +14,7 @@ from .values import Alternatives, Quantity, is_callable, kind_of
 
 def is_number(value: Any) -> bool:
     """Whether a value is one static number."""
-    return isinstance(value, int | Fraction) and not isinstance(value, bool)
+    return type(value) in (int, Fraction)
 
 
 def is_numeric(value: Any) -> bool:
@@ -102,7 +102,7 @@ def label_of(value: Any) -> str:
 
 def is_point(value: Any) -> bool:
     """Whether a value may be one of a domain of numbers, truths and texts."""
-    return isinstance(value, int | Fraction | str)
+    return type(value) in (int, bool, str, Fraction)
 
 
 def mixed(values: Sequence[Any], domain: Domain) -> Diagnostic:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from .conditions import both, either
-from .graph import Graph, Switch
+from .graph import Graph, Node, Switch
 from .sym import Value, apply
 
 
@@ -54,32 +54,33 @@ def _liveness(graph: Graph) -> Liveness:
     wanted[graph.output].append(nodes[graph.output].shape.present)
     reads: list[tuple[Value, ...]] = [()] * len(nodes)
     for i in range(len(nodes) - 1, -1, -1):
-        live[i] = either(*wanted[i])
-        reads[i] = _reads(graph, i, live[i])
+        asked = wanted[i]
+        live[i] = asked[0] if len(asked) == 1 else either(*asked)
+        reads[i] = tuple([_reads(graph, nodes[i], k, live[i]) for k in range(len(nodes[i].inputs))])
         for source, condition in zip(nodes[i].inputs, reads[i], strict=True):
             if source is not None and condition is not False:
                 wanted[source].append(condition)
     return Liveness(graph, tuple(live), tuple(reads))
 
 
-def _reads(graph: Graph, i: int, live: Value) -> tuple[Value, ...]:
-    """When node i, that is computed where `live`, reads each of its inputs; that is there then."""
-    node = graph.nodes[i]
-    found: list[Value] = []
-    for k, source in enumerate(node.inputs):
-        if source is None or live is False:
-            found.append(False)
-            continue
-        present, looks = graph.nodes[source].shape.present, chosen(graph, i, k)
-        same = looks is True and present is node.shape.present
-        found.append(live if same else both(live, looks, present))
-    return tuple(found)
+def _reads(graph: Graph, node: Node, k: int, live: Value) -> Value:
+    """When a node that is computed where `live` reads its k-th input; that is there then."""
+    source = node.inputs[k]
+    if source is None or live is False:
+        return False
+    present, looks = graph.nodes[source].shape.present, _looks(node, k)
+    if looks is True and present is node.shape.present:
+        return live
+    return both(live, looks, present)
 
 
 def chosen(graph: Graph, i: int, k: int) -> Value:
     """When node i looks at its k-th input: a switch at the chosen one, any other node at all."""
-    op = graph.nodes[i].op
-    return apply("==", op.select, k) if isinstance(op, Switch) else True
+    return _looks(graph.nodes[i], k)
+
+
+def _looks(node: Node, k: int) -> Value:
+    return apply("==", node.op.select, k) if isinstance(node.op, Switch) else True
 
 
 def _demand(graph: Graph, live: Sequence[Value]) -> tuple[Value, ...]:

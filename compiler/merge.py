@@ -9,14 +9,14 @@ from typing import Any
 import torch
 
 from .instruction import Instruction
-from .kernels import ACTIVATIONS, Convolution, Link, chain, depthwise
+from .kernels import ACTIVATIONS, Convolution, Link, Room, chain, depthwise
 
 CONVOLUTIONS = torch.conv2d, depthwise
 """What a plan calls for a convolution whose weight is in one piece."""
 
 
 def merged(instructions: Sequence[Instruction]) -> list[Instruction]:
-    """Merge wherever nothing else reads what is between; the last convolution keeps its place."""
+    """Merge wherever nothing else reads what is between; the last convolution keeps its place. All share one `Room`."""
     makers = {i.out: i for i in instructions}
     readers = dict.fromkeys(makers, 0)
     for i in instructions:
@@ -33,7 +33,11 @@ def merged(instructions: Sequence[Instruction]) -> list[Instruction]:
         if i.fn in CONVOLUTIONS and len(i.slots) == 1:
             chains[i.out] = _chain(chains, i, sole)
     gone = {c.out for several in chains.values() for c in several[:-1]}
-    return [_one(chains[i.out]) if len(chains.get(i.out, ())) > 1 else i for i in instructions if i.out not in gone]
+    if not gone:
+        return list(instructions)
+    room = max(makers) + 1
+    kept = [_one(chains[i.out], room) if len(chains.get(i.out, ())) > 1 else i for i in instructions if i.out not in gone]
+    return [Instruction(Room, (), (), {}, room), *kept]
 
 
 def _chain(
@@ -58,7 +62,7 @@ def _cheap(i: Instruction) -> bool:
     return bool(weight.shape[1] == 1 or (weight.shape[2] == 1 and weight.shape[0] > weight.shape[1]))
 
 
-def _one(calls: tuple[Instruction, ...]) -> Instruction:
+def _one(calls: tuple[Instruction, ...], room: int) -> Instruction:
     links: list[Link] = []
     normal: Any = None
     activation = None
@@ -71,4 +75,4 @@ def _one(calls: tuple[Instruction, ...]) -> Instruction:
             normal = i.consts[0], i.consts[1], i.consts[-2]
         else:
             activation = i.fn
-    return Instruction(chain, calls[0].slots, tuple(links), {}, calls[-1].out)
+    return Instruction(chain, (*calls[0].slots, room), tuple(links), {}, calls[-1].out)

@@ -22,6 +22,7 @@ from .plan import Plan, Planner, Statistics, channels_last, laid_out
 from .source import dense
 from .specialise import Genes, Live, Specialiser
 from .store import Cat, Store, View, leaves
+from .works import FOLDS
 
 
 def extract(
@@ -46,6 +47,14 @@ def over_store(graph: Graph, store: Store, genes: Genes) -> fx.GraphModule:
 def supernet(graph: Graph, store: Store, genes: Genes | None = None) -> "Supernet":
     """All architectures: one module for each node, which computes what the current architecture makes of it."""
     return Supernet(graph, store, genes or tuple(0 for _ in graph.decisions))
+
+
+def operation(graph: Graph, live: Live, last: bool = False, biased: bool = False) -> fx.GraphModule:
+    """One operation as a network of its own, weights drawn, normalisations with statistics: its inputs are numbered from 1.
+
+    `last`: its maps have their channels last. `biased`: a convolution adds a bias, as one that took a normalisation in.
+    """
+    return _Alone(graph, last, biased).alone(live)
 
 
 LAST = torch.channels_last
@@ -75,9 +84,8 @@ class _Names:
 class _Builder:
     """Live operations as an fx graph. Subclasses say what weights, batch normalisation and dropout become."""
 
-    def __init__(self, graph: Graph, store: Store) -> None:
+    def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        self.store = store
         self.root = nn.Module()
         self.calls = fx.Graph()
         self.names = _Names()
@@ -190,7 +198,8 @@ class _Own(_Builder):
     """Contiguous copies of the weights."""
 
     def __init__(self, graph: Graph, store: Store, statistics: Statistics) -> None:
-        super().__init__(graph, store)
+        super().__init__(graph)
+        self.store = store
         self.statistics = statistics
 
     def weight(self, name: str, runs: tuple[Runs, ...]) -> fx.Node:
@@ -213,8 +222,44 @@ class _Own(_Builder):
         return made
 
 
+class _Alone(_Builder):
+    """Weights of the right sizes, drawn when they are needed."""
+
+    def __init__(self, graph: Graph, last: bool, biased: bool) -> None:
+        super().__init__(graph)
+        self.last = last
+        self.biased = biased
+
+    def alone(self, live: Live) -> fx.GraphModule:
+        inputs = [self.calls.placeholder(f"x{i}") for i in live.inputs]
+        self.calls.output(self.node(live, inputs))
+        return fx.GraphModule(self.root, self.calls, "Operation")
+
+    def drawn(self, *lengths: int) -> nn.Parameter:
+        value = torch.randn(lengths) * 0.1
+        last = dense(value) and self.last
+        return nn.Parameter(value.contiguous(memory_format=LAST) if last else value)
+
+    def weight(self, name: str, runs: tuple[Runs, ...]) -> fx.Node:
+        return self.parameter(name, self.drawn(*(sum(n for _, n in axis) for axis in runs)))
+
+    def norm(self, node: Node, live: Live, step: Norm, x: fx.Node) -> fx.Node:
+        kind = nn.BatchNorm2d if node.shape.form == "map" else nn.BatchNorm1d
+        return self.module(node, kind(step.channels, step.eps, step.momentum), x)
+
+    def call(self, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> fx.Node:
+        if self.biased and path in FOLDS and args[2] is None:
+            width = dict(self.root.named_parameters())[str(args[1].target)].shape[path == "torch.conv_transpose2d"]
+            args = (*args[:2], self.parameter("bias", self.drawn(width)), *args[3:])
+        return super().call(path, args, kwargs)
+
+
 class _Shared(_Builder):
     """Aliases of the store."""
+
+    def __init__(self, graph: Graph, store: Store) -> None:
+        super().__init__(graph)
+        self.store = store
 
     def weight(self, name: str, runs: tuple[Runs, ...]) -> fx.Node:
         return self.alias(name, self.store.view(name, runs))

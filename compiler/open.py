@@ -6,12 +6,11 @@ that keep channels, is one decision; what an operator reads by position or numbe
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, cast
 
 from ..dsl.diagnostic import Span
 from .graph import Graph, Node
 from .operator import Operator
-from .shape import Shape
 from .sym import Decision, Value, variable
 
 Segments = tuple[tuple[int, int], ...]
@@ -33,7 +32,7 @@ def opened(graph: Graph) -> Graph:
         root = classes.root(own)
         if root not in decisions:
             decisions[root] = _decision(node, len(decisions))
-        op = replace(node.op, width=variable(decisions[root]))  # type: ignore[call-arg]
+        op = cast(Operator, replace(cast(Any, node.op), width=variable(decisions[root])))
         nodes.append(_again(node, op, nodes))
     return replace(graph, nodes=tuple(nodes), decisions=tuple(decisions.values()))
 
@@ -50,7 +49,7 @@ def _again(node: Node, op: Operator, nodes: list[Node]) -> Node:
     return replace(node, op=op, shape=shape, weights=op.weights(shapes, shape))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Anywhere:
     """A site without faults: what fits at the largest widths was checked, and widths shrink together."""
 
@@ -90,7 +89,7 @@ class _Classes:
             for each in x:
                 self._close(each)
             return self._new(node, fixed=True)
-        if op.mixes or not x or any(f.name == "width" for f in fields(op)):  # type: ignore[arg-type]
+        if op.mixes or not x or any(f.name == "width" for f in fields(cast(Any, op))):
             self.made[number] = len(self.parents)
             return self._new(node, fixed=not op.mixes)
         if op.name == "concat":

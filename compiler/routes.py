@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..dsl import errors
 from ..dsl.diagnostic import ArchError, Span
 from ..dsl.model import Stage
-from .conditions import both, either, negate
+from .conditions import EVERYWHERE, both, either, negate
 from .functions import WIDEST, contains
 from .graph import Node, Shared, Switch
 from .operator import signature
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 Level = int
 """How often a route has halved the resolution so far."""
+Pairs = list[tuple[int | None, int | None]]
 Variant = tuple[int, Level, bool]
 """A cell of a route: its layer, the level it starts from, whether it halves."""
 
@@ -148,7 +149,7 @@ class Trellis:
             raise ArchError(errors.wrong_kind(got, f"a list of {halvings} layer{'s' if halvings > 1 else ''}", span))
         bounds = (0, *down, self.layers)
         rising = both(*(apply("<", a, b) for a, b in pairwise(bounds)))
-        self.make.site(span, both(self.make.condition, opened)).check(
+        self.make.site(span, self.make.where.within(opened)).check(
             rising, lambda example: ArchError(errors.bad_layers(str(lane.path[-1]), self.layers, example, span))
         )
         return down
@@ -160,13 +161,13 @@ class Trellis:
         self.routes.append(route)
         if route.open is False:
             return None
-        outer = self.make.condition
+        outer = self.make.where
         try:
-            self.make.condition = both(outer, route.open)
+            self.make.where = outer.within(route.open)
             route.levels = self.walk(route, start)
             result = self.finish(route)
         finally:
-            self.make.condition = outer
+            self.make.where = outer
         self.make.passed[route.lane.path] = cache(partial(self.passed, route))
         result = self.where_open(route, result, "route")
         return replace(self.make.require_flow(result, self._span("cell")), lane=name)
@@ -190,19 +191,19 @@ class Trellis:
         for level in range(min(route.halvings, layer - 1) + 1):
             for halving in (False, True):
                 fits = level < route.halvings if halving else True
-                if fits and both(self.make.condition, route.here((layer, level, halving))) is not False:
+                if fits and not self.make.where.within(route.here((layer, level, halving))).nowhere:
                     yield layer, level, halving
 
     def part(self, route: Route, variant: Variant, x: Flow | None) -> Flow | None:
         """One cell of a route, or the same cell of an earlier route where both agree so far."""
         if x is None:
             return None
-        outer, first = self.make.condition, len(self.make.nodes)
+        outer, first = self.make.where, len(self.make.nodes)
         try:
-            self.make.condition = both(outer, route.here(variant))
+            self.make.where = outer.within(route.here(variant))
             result = self.cell(route, variant, x)
         finally:
-            self.make.condition = outer
+            self.make.where = outer
         if result is None:
             return None
         part, shared = Part(x, first, len(self.make.nodes), result, result), result
@@ -297,12 +298,12 @@ class Trellis:
 
     def passed(self, route: Route) -> tuple[Flow | None, ...]:
         """The last flow of a route at each stride, the highest resolution first, for who asks behind the routes."""
-        outer, lane, stage = self.make.condition, self.make.lane, self.make.stage
+        outer, lane, stage = self.make.where, self.make.lane, self.make.stage
         try:
-            self.make.condition, self.make.stage = route.open, self.stage.name
+            self.make.where, self.make.stage = EVERYWHERE.within(route.open), self.stage.name
             ends = (*(self.last(route, level) for level in range(route.halvings)), route.levels[-1][route.halvings])
         finally:
-            self.make.condition, self.make.lane, self.make.stage = outer, lane, stage
+            self.make.where, self.make.lane, self.make.stage = outer, lane, stage
         return tuple(self.where_open(route, f, "last", n, "route") for f, n in zip(ends, self.names, strict=False))
 
     def last(self, route: Route, level: Level) -> Flow | None:
@@ -355,14 +356,21 @@ class Comparison:
         return alike and self._nodes(one, two)
 
     def _nodes(self, a: Node, b: Node) -> Value:
-        pairs = list(zip(a.inputs, b.inputs, strict=True))
+        pairs: Pairs = list(zip(a.inputs, b.inputs, strict=True))
         if isinstance(a.op, Switch) and isinstance(b.op, Switch):
-            select = a.op.select
-            picked = (either(apply("!=", select, k), self.same(*pair)) for k, pair in enumerate(pairs))
-            return both(apply("==", select, b.op.select), *picked)
-        ours, theirs = a.op.settings(), b.op.settings()
-        settings = [apply("==", ours[k], theirs[k]) for k in ours if ours[k] is not theirs[k]]
+            return both(apply("==", a.op.select, b.op.select), *self._picked(a.op.select, pairs))
+        settings: list[Value] = []
+        if a.op is not b.op:
+            ours, theirs = a.op.settings(), b.op.settings()
+            settings = [apply("==", ours[k], theirs[k]) for k in ours if ours[k] is not theirs[k]]
         return both(*settings, *(self.same(*pair) for pair in pairs)) if False not in settings else False
+
+    def _picked(self, select: Value, pairs: Pairs) -> Iterator[Value]:
+        """That the pair that a switch picks is the same: options that are the same under one condition are taken together."""
+        others: dict[Value, list[Value]] = {}
+        for k, pair in enumerate(pairs):
+            others.setdefault(self.same(*pair), []).append(apply("!=", select, k))
+        return (either(both(*beside), same) for same, beside in others.items())
 
 
 def strided(value: Any, stride: int) -> tuple[Any, Value]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..dsl.diagnostic import Diagnostic, Label, Span
-from .conditions import implied
+from .conditions import Where, implied
 from .kinds import is_number
 from .operator import Operator
 from .sym import Decision, Table, Value, deps, is_sym
@@ -18,13 +18,13 @@ class UseSite:
     def __init__(
         self,
         span: Span,
-        condition: Value,
+        where: Where,
         places: Mapping[str, Span] | None = None,
         later: "list[Suspicion] | None" = None,
         op: Operator | None = None,
     ) -> None:
         self.span = span
-        self.condition = condition
+        self.where = where
         self.places = places or {}
         self.op = op
         self.later = later
@@ -39,12 +39,12 @@ class UseSite:
 
         In a space with constraints, what some choices violate waits until the constraints are known.
         """
-        against = implied(self.condition, fact)
+        against = None if fact is True else implied(self.where.condition, fact)
         if against is None:
             return
         if self.later is None or not is_sym(fact):
             raise fault(counterexample(against))
-        self.later.append(Suspicion(self.condition, fact, fault))
+        self.later.append(Suspicion(self.where.condition, fact, fault))
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,10 +144,14 @@ class Store:
     def to(self, device: torch.device | str) -> "Store":
         """Move to a device. Plans and modules made before are stale: `generation` tells."""
         self.flat, self.gradient = self.flat.to(device), self.gradient.to(device)
+        self.release()
+        return self
+
+    def release(self) -> None:
+        """Drop every alias: what was made over the store before is stale, as after `to`."""
         self._views.clear()
         self._homes.clear()
         self.generation += 1
-        return self
 
     def state_dict(self) -> dict[str, Tensor]:
         """Every parameter by name, as views of the store."""

@@ -74,7 +74,7 @@ class Table:
 
     def __eq__(self, other: object) -> bool:
         return self is other or (
-            isinstance(other, Table)
+            type(other) is Table
             and self._hash == other._hash
             and (bool in self._kinds) == (bool in other._kinds)
             and self.deps == other.deps
@@ -156,6 +156,7 @@ Sym = Table | Apply
 Value = Any
 """A Sym, a Metric, or a plain value."""
 _SYMBOLIC = frozenset({Table, Apply, Metric})
+_SYM = frozenset({Table, Apply})
 _UNTABLED = frozenset({Apply, Metric})
 
 
@@ -174,7 +175,7 @@ def _log2(value: Any) -> int:
 
 def plain(value: Any) -> Any:
     """A fraction without a remainder is an int."""
-    return int(value) if isinstance(value, Fraction) and value.denominator == 1 else value
+    return value.numerator if type(value) is Fraction and value.denominator == 1 else value
 
 
 def _stable(value: Any) -> int:
@@ -220,7 +221,7 @@ TRUTHS = frozenset({"<", "<=", ">", ">=", "==", "!=", "not", "and", "or", "whole
 
 
 def is_sym(value: Value) -> bool:
-    return isinstance(value, Table | Apply)
+    return type(value) in _SYM
 
 
 def is_truth(value: Value) -> bool:
@@ -242,7 +243,7 @@ def samples(value: Value) -> tuple[Any, ...]:
 
 
 def deps(value: Value) -> tuple[Decision, ...]:
-    return value.deps if isinstance(value, Table | Apply) else ()
+    return value.deps if type(value) in _SYM else ()
 
 
 def merge(many: Iterable[tuple[Decision, ...]]) -> tuple[Decision, ...]:
@@ -256,7 +257,7 @@ def merge(many: Iterable[tuple[Decision, ...]]) -> tuple[Decision, ...]:
 
 def at(value: Value, genes: Sequence[int]) -> Any:
     """The value for one genome."""
-    return value.at(genes) if isinstance(value, Table | Apply) else value
+    return value.at(genes) if type(value) in _SYM else value
 
 
 def depends_on_cost(value: Value) -> bool:
@@ -372,7 +373,7 @@ def _whole(value: Value) -> bool:
 
 def conjuncts(condition: Value) -> tuple[Value, ...]:
     """The factors of a conjunction; a condition of another form is its only one."""
-    return condition.args if isinstance(condition, Apply) and condition.function == "and" else (condition,)
+    return condition.args if type(condition) is Apply and condition.function == "and" else (condition,)
 
 
 def _where_equal(index: Value, first: Value, second: Value) -> bool:

@@ -162,12 +162,16 @@ def evaluating(i: Instruction) -> Instruction:
 class Program:
     """Calls with the registers that each frees, and the results that each completes."""
 
-    def __init__(self, calls: Sequence[Instruction], results: Iterable[int]) -> None:
+    def __init__(
+        self, calls: Sequence[Instruction], results: Iterable[int], constants: Mapping[int, Any] | None = None
+    ) -> None:
+        """`constants`: registers that are filled before the first call, and stay."""
         self.calls = list(calls)
+        self.constants = dict(constants or {})
         wanted = set(results)
         self.given = tuple(wanted & {INPUT, INPUT_LAST})
         self.done = [i.out in wanted for i in self.calls]
-        self.dead = _last_uses(self.calls)
+        self.dead = _last_uses(self.calls, set(self.constants))
         read = {s for i in self.calls for s in i.slots} | set(self.given)
         self.inputs = tuple(sorted(read & {INPUT, INPUT_LAST}))
 
@@ -179,7 +183,7 @@ class Program:
 
     def __call__(self, x: Tensor) -> Iterator[tuple[int, Tensor]]:
         """Each result with its register, as soon as it is known. Registers are freed after their last use."""
-        registers: dict[int, Any] = {r: laid_out(x) if r == INPUT_LAST else x for r in self.inputs}
+        registers = {**self.constants, **{r: laid_out(x) if r == INPUT_LAST else x for r in self.inputs}}
         for given in self.given:
             yield given, registers[given]
         for (fn, slots, consts, kwargs, out, _, _), done, dead in zip(self.calls, self.done, self.dead, strict=True):
@@ -190,9 +194,9 @@ class Program:
                 del registers[r]
 
 
-def _last_uses(calls: Sequence[Instruction]) -> list[tuple[int, ...]]:
+def _last_uses(calls: Sequence[Instruction], kept: set[int]) -> list[tuple[int, ...]]:
     """For each call the registers that nothing reads after it, its own among them if nothing reads it at all."""
-    seen, out = set[int](), list[tuple[int, ...]]()
+    seen, out = set(kept), list[tuple[int, ...]]()
     for i in reversed(calls):
         dead = tuple({r for r in (*i.slots, i.out) if r not in seen})
         seen.update(dead)

@@ -20,8 +20,8 @@ from .liveness import liveness
 from .operator import Call, Norm, Step
 from .ops.elementwise import TRAINING
 from .shape import Shape
-from .specialise import MOST, Entry, Live, Specialiser
-from .sym import Decision, Table, Value, apply, at, conjuncts, deps, merge, projected, size
+from .specialise import Entry, Live, Specialiser
+from .sym import Decision, Table, Value, apply, at, conjuncts, deps, is_sym, merge, projected, size
 
 FOLDS = ("torch.conv2d", "torch.conv_transpose2d")
 """Calls that take the statistics of a batch normalisation behind them into their weights."""
@@ -83,8 +83,8 @@ class Works:
         self.graph = graph
         self.specialiser = Specialiser(graph)
         self.folding = Folding(graph)
-        self._known: dict[str, Work] = {}
-        self._places = tuple(_Place(graph, i, i in self.folding.biased) for i in range(len(graph.nodes)))
+        known: dict[Any, Work | None] = {}
+        self._places = tuple(_Place(graph, i, i in self.folding.biased, known) for i in range(len(graph.nodes)))
 
     def of(self, genes: Sequence[int]) -> tuple[tuple[int, Work], ...]:
         """The works of one architecture in the order of its plan, each with its node."""
@@ -96,7 +96,7 @@ class Works:
             before = live.inputs[0] if live.inputs else 0
             if self.folding.normalises(live.node) and before in self.folding.takers and readers[before] == 1:
                 continue
-            work = self._same(self._places[live.node].work(genes))
+            work = self._places[live.node].work(genes)
             if work is not None:
                 found.append((live.node, work))
         return tuple(found)
@@ -166,20 +166,18 @@ class Works:
             if not all(at(c, genes) for c in reach):
                 values.append(None)
                 continue
-            values.append(self._same(place.work(genes)))
+            values.append(place.work(genes))
         if not any(values):
             return None
         return Table(over, tuple(values)) if over else values[0]
-
-    def _same(self, work: Work | None) -> Work | None:
-        return None if work is None else self._known.setdefault(work.key, work)
 
 
 class _Place:
     """A node, and what it works at any sizes."""
 
-    def __init__(self, graph: Graph, number: int, biased: bool) -> None:
-        self.number, self.biased = number, biased
+    def __init__(self, graph: Graph, number: int, biased: bool, known: "dict[Any, Work | None]") -> None:
+        """`known`: works by all sizes that decide them, shared by the nodes."""
+        self.number, self.biased, self.known = number, biased, known
         self.node = node = graph.nodes[number]
         self.inputs = tuple(i for i in node.inputs if i is not None)
         self.shapes = {i: graph.nodes[i].shape for i in self.inputs}
@@ -192,16 +190,25 @@ class _Place:
         )
         self.few = size(self.over) <= JOINT
         self._zeros = [0] * len(graph.decisions)
-        self._known: dict[tuple[int, ...], Work | None] = {}
+        flows = (*self.shapes.values(), node.shape)
+        forms = tuple(s.form for s in flows)
+        self._kind = (type(node.op), biased, self.list, forms)
+        values = [*(() if isinstance(node.op, Switch) else node.op.settings().values())]
+        values += [part for s in flows for part in (s.width, *s.extent, s.copies, s.stride)]
+        values += [axis.size for weight in node.weights for axis in weight.axes]
+        values += [s.present for s in self.shapes.values()] if self.list else []
+        self._open = [(i, v) for i, v in enumerate(values) if is_sym(v)]
+        self._plain: list[Any] = [None if is_sym(v) else v for v in values]
 
     def work(self, genes: Sequence[int]) -> Work | None:
         """What the node does with the inputs that are there; None where that is nothing."""
-        key = tuple([genes[d.index] for d in self.over])
-        if key not in self._known:
-            if len(self._known) >= MOST:
-                self._known.clear()
-            self._known[key] = self._make(genes)
-        return self._known[key]
+        sizes = self._plain.copy()
+        for place, value in self._open:
+            sizes[place] = value.at(genes)
+        key = self._kind, tuple(sizes)
+        if key not in self.known:
+            self.known[key] = self._make(genes)
+        return self.known[key]
 
     def _make(self, genes: Sequence[int]) -> Work | None:
         present = tuple(i for i in self.inputs if at(self.shapes[i].present, genes)) if self.list else self.inputs

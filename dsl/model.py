@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from . import errors
 from .diagnostic import ArchError, Diagnostic, Span
 from .modules import Module
-from .settings import Settings, read_settings
+from .settings import Settings, read_settings, split_of
+from .strategies import strategy_faults
 from .syntax import Block, Clause, Expr, Fix, Goal, Line, Name, Parameter, Prior, Require, Vary
 
 SPACE_BLOCKS = ("branch", "stage", "routes", "heads")
@@ -76,6 +77,8 @@ class Run:
     objectives: tuple[Objective, ...]
     requires: tuple[Require, ...]
     span: Span = field(repr=False)
+    split: Expr | None = None
+    """What a search has a part of its own for each value of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,17 +275,17 @@ def _run(block: Block, spaces: list[str], found: list[Diagnostic]) -> Run | None
             found.append(
                 errors.misplaced("a goal or a constraint", "a `train` block", line.span, "put it into `search`")
             )
-    objectives = tuple(_objective(goal, found) for goal in goals)
+    objectives = tuple(o for o in (_objective(goal, found) for goal in goals) if o)
     settings = read_settings(block, found)
-    return Run(
-        block.kind, block.name or "", space.text, settings, tuple(o for o in objectives if o), requires, block.head
-    )
+    if block.kind == "search":
+        found += strategy_faults(block, settings["strategy"], objectives)
+    return Run(block.kind, block.name or "", space.text, settings, objectives, requires, block.head, split_of(block))
 
 
 COSTS = {"macs": "", "parameters": "", "peak_activation_bytes": "bytes"}
 """Costs that a goal or a constraint may name, with their units."""
-METRICS = ("miou",)
-"""What a task can measure; larger is better."""
+METRICS = ("miou", "accuracy", "loss")
+"""What a task can measure."""
 
 
 def _objective(goal: Goal, found: list[Diagnostic]) -> Objective | None:

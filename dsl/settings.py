@@ -129,6 +129,9 @@ OPTIONS: dict[str, dict[str, Option]] = {
         "split": Option("expression", None, docs="a search of its own for each value that this takes in the space"),
         "validate": Option("whole", 200, least=1, most=1_000_000, docs="validation images for each candidate"),
         "recalibrate": Option("whole", 64, least=1, most=1_000_000, docs="training images that renew the statistics"),
+        "share": Option("flag", True, docs="what candidates of a generation compute alike is computed once"),
+        "fold": Option("flag", True, docs="candidates are measured with statistics folded into weights, channels last"),
+        "precision": Option("text", "float32", choices=PRECISIONS[1:], docs="in which candidates are measured"),
         "seed": Option("whole", 0, least=0, docs="seed of the search"),
     },
 }
@@ -157,7 +160,14 @@ ELSEWHERE = {
 
 def defaults(kind: str) -> Settings:
     """The settings of a block that says nothing."""
-    return {name: _complete(option, option.default) for name, option in OPTIONS[kind].items()}
+    plain = ((name, option) for name, option in OPTIONS[kind].items() if option.kind != "expression")
+    return {name: _complete(option, option.default) for name, option in plain}
+
+
+def split_of(block: Block) -> Expr | None:
+    """The expression that splits a search, which is no constant and so no setting."""
+    lines = (line for line in block.lines if isinstance(line, Fix) and str(line.target) == "split")
+    return next((line.value for line in lines if block.kind == "search"), None)
 
 
 def completed(kind: str, given: Settings) -> Settings:
@@ -193,7 +203,7 @@ def read_settings(block: Block, found: list[Diagnostic]) -> Settings:
                         name, f"a `{block.kind}` block", line.target.span, options, ELSEWHERE.get(name)
                     )
                 )
-            else:
+            elif options[name].kind != "expression":
                 values[name] = _value(name, options[name], line.value, found)
     if block.kind == "train":
         _divide(values, seen, found)
@@ -218,8 +228,6 @@ def _complete(option: Option, value: Any) -> Any:
 def _value(name: str, option: Option, expr: Expr, found: list[Diagnostic]) -> Any:
     if option.kind == "call":
         return _call(name, option, expr, found)
-    if option.kind == "expression":
-        return expr
     value = constant(expr)
     why = _fault(option, value)
     if why:

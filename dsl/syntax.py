@@ -264,7 +264,4 @@ class File(Syntax):
 
 def path_text(parts: tuple[str | int, ...]) -> str:
     """`("s2", "fine", 1, "kernel")` as `s2.fine[1].kernel`."""
-    text = ""
-    for part in parts:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}"
-    return text.lstrip(".")
+    return "".join([f"[{part}]" if type(part) is int else f".{part}" for part in parts]).lstrip(".")

@@ -128,7 +128,7 @@ def load(
     if count < 1:
         raise ValueError(f"a split holds at least 1 image, not {count}")
     entry = f"{name}-{split}-{task}-{count}x{size}-seed{seed}-{dataset.fingerprint}.npz"
-    folders = tuple(_folders(cache))
+    folders = tuple(cache_folders(cache))
     pair = _find(folders, entry)
     if pair is None:
         pair = dataset.draw(split, count, size, seed, task, progress)
@@ -176,8 +176,8 @@ def _table(points: tuple[digits.Keypoint, ...], rows: int) -> Array:
     return table
 
 
-def _folders(chosen: Path | None) -> Iterator[Path]:
-    """Where entries may be, the preferred folder first."""
+def cache_folders(chosen: Path | None) -> Iterator[Path]:
+    """Where what can be made again is kept: the preferred folder first, a temporary one last."""
     if chosen is not None:
         yield chosen
     elif (default := _default_folder()) is not None:

@@ -6,9 +6,17 @@ from typing import Any
 
 import torch
 
+from .distributed import local_rank
+
 
 def pick(name: str | None = None) -> torch.device:
-    """The device of that name, or CUDA when present, else the CPU. Raises ValueError with what there is."""
+    """The device of that name, or CUDA when present, else the CPU; under `torchrun` each process has a GPU of its own.
+
+    Raises ValueError with what there is.
+    """
+    own = local_rank()
+    if own is not None and name in (None, "cuda") and torch.cuda.is_available():
+        name = f"cuda:{own}"
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

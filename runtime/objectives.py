@@ -6,7 +6,10 @@ from typing import Any
 import numpy as np
 
 from ..compiler.api import Compiled
+from ..compiler.decisions import Decisions
+from ..compiler.linked import Weighed, owners, weighed
 from ..dsl.model import COSTS, Run
+from .search.linkage import Linkage, Unit
 from .search.problem import Evaluation, Measure, Objective, Problem
 
 Genome = tuple[int, ...]
@@ -39,5 +42,22 @@ def problem_of(
                 evaluated(next(counter))
             yield answer
 
-    anchors = (compiled.decisions.smallest(), compiled.decisions.largest())
-    return Problem(compiled.decisions, objectives, expensive, cheap, anchors=anchors)
+    space = compiled.decisions
+    anchors = (space.smallest(), space.largest())
+    return Problem(space, objectives, expensive, cheap, anchors=anchors, linkage=linkage_of(space))
+
+
+def linkage_of(space: Decisions) -> Linkage:
+    """How the decisions of a space hang together. Weights that are all equal say no more than a uniform choice."""
+    found = [u for u in weighed(space) if len(u.decisions) > 1 or len(set(u.weights)) > 1 or not _whole(space, u)]
+    return Linkage(space.exists, owners(space.decisions, space.active), tuple(map(_unit, found)))
+
+
+def _whole(space: Decisions, unit: Weighed) -> bool:
+    """Whether every value of a single decision has a weight."""
+    return len(unit.rows) == space.cardinalities[unit.decisions[0]]
+
+
+def _unit(unit: Weighed) -> Unit:
+    odds = np.array([float(weight / sum(unit.weights)) for weight in unit.weights])
+    return Unit(np.array(unit.decisions, np.intp), np.array(unit.rows, np.int16), odds / odds.sum())

@@ -97,23 +97,53 @@ class Optimizer:
         assert found is not None
         return found
 
+    def release(self) -> None:
+        """Drop the views of boxes that no architecture will read again."""
+        self._boxes.clear()
+
+    def _places(self, boxes: Boxes) -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
+        return [self._box(name, box) for name, several in boxes.items() for box in several]
+
+    def parameters(self, boxes: Boxes) -> list[Tensor]:
+        """Views of the weights of some boxes."""
+        return [place[0] for place in self._places(boxes)]
+
+    def gradients(self, boxes: Boxes) -> list[Tensor]:
+        """Views of their gradients."""
+        return [place[1] for place in self._places(boxes)]
+
     @torch.no_grad()
-    def step(self, boxes: Boxes, rate: float) -> None:
-        """One update at learning rate `rate`."""
+    def clip(self, boxes: Boxes, longest: float) -> None:
+        """Shorten the gradients of some boxes, taken as one vector, to this length (Pascanu et al. 2013, Algorithm 1)."""
+        found = self.gradients(boxes)
+        if found:
+            factor = longest / (torch.nn.utils.get_total_norm(found) + 1e-6)
+            torch._foreach_mul_(found, factor.clamp(max=1.0))
+
+    @torch.no_grad()
+    def step(self, boxes: Boxes, rate: float, decayed: Boxes | None = None) -> None:
+        """One update at learning rate `rate`; matrices get weight decay, with `decayed` only those."""
         names = [name for name, several in boxes.items() for _ in several]
         if not names:
             return
-        views = [self._box(name, box) for name, several in boxes.items() for box in several]
+        views = self._places(boxes)
         for name in boxes:
             self.counts[name] += 1
         parameters, gradients, first, second = (list(column) for column in zip(*views, strict=True))
-        matrices = [p for p in parameters if p.dim() > 1]
-        if self.decay and self.name == "adamw" and matrices:
-            torch._foreach_mul_(matrices, 1 - rate * self.decay)
+        if self.decay:
+            self._decay([p for p in (views if decayed is None else self._places(decayed)) if p[0].dim() > 1], rate)
         if self.name == "adamw":
             self._adam(names, parameters, gradients, first, second, rate)
         else:
             self._sgd(parameters, gradients, first, rate)
+
+    def _decay(self, places: list[tuple[Tensor, Tensor, Tensor, Tensor]], rate: float) -> None:
+        """AdamW shrinks weights, SGD adds a share of them to their gradients."""
+        parameters = [p[0] for p in places]
+        if parameters and self.name == "adamw":
+            torch._foreach_mul_(parameters, 1 - rate * self.decay)
+        elif parameters:
+            torch._foreach_add_([p[1] for p in places], parameters, alpha=self.decay)
 
     def _adam(
         self,
@@ -134,20 +164,16 @@ class Optimizer:
         torch._foreach_addcdiv_(parameters, first, scale, [-rate / (1 - 0.9**n) for n in counts])
 
     def _sgd(self, parameters: list[Tensor], gradients: list[Tensor], first: list[Tensor], rate: float) -> None:
-        decay = [self.decay if p.dim() > 1 else 0.0 for p in parameters]
-        steps = [
-            torch.add(g, p, alpha=d) if d else g.clone() for g, p, d in zip(gradients, parameters, decay, strict=True)
-        ]
         torch._foreach_mul_(first, self.momentum)
-        torch._foreach_add_(first, steps)
-        torch._foreach_add_(steps, first, alpha=self.momentum)
-        torch._foreach_add_(parameters, steps, alpha=-rate)
+        torch._foreach_add_(first, gradients)
+        torch._foreach_add_(parameters, gradients, alpha=-rate)
+        torch._foreach_add_(parameters, first, alpha=-rate * self.momentum)
 
     @torch.no_grad()
     def clear(self, boxes: Boxes) -> None:
         """Zero the gradients of some boxes."""
         if boxes:
-            torch._foreach_zero_([self._box(name, box)[1] for name, several in boxes.items() for box in several])
+            torch._foreach_zero_(self.gradients(boxes))
 
     def state_dict(self) -> dict[str, Tensor]:
         counts = torch.tensor(list(self.counts.values()), dtype=torch.int64)

@@ -35,6 +35,7 @@ def write_report(
         _facts(searched, device),
         f'<h2>Front</h2><img alt="front" src="{_inline(picture)}">',
         _table(networks, convention),
+        _parts(searched),
         f"<h2>Reproduce</h2><pre>{escape(command)}</pre>",
         f"<h2>Space</h2>{_drawing(folder / 'space.svg')}",
         "<h2>Networks</h2>",
@@ -71,6 +72,20 @@ def _table(networks: Sequence[Network], convention: str) -> str:
         for n in networks
     )
     return f"<table><tr>{head}</tr>{rows}</table>"
+
+
+def _parts(searched: Searched) -> str:
+    """What each part of a split search found by itself."""
+    if "" in searched.parts:
+        return ""
+    rows = "".join(
+        f"<tr><td>{escape(value)}</td><td>{front.evaluated:,}</td><td>{front.failed:,}</td><td>{len(front.members):,}</td>"
+        f"<td>{f'{front.hypervolume:.4g}' if front.hypervolume is not None else '-'}</td></tr>"
+        for value, front in searched.parts.items()
+    )
+    head = "".join(f"<th>{name}</th>" for name in ("value", "evaluated", "failed", "networks", "hypervolume"))
+    split = searched.compiled.graph.splits[searched.run.name].syntax.span.text
+    return f"<h2>By <code>{escape(split)}</code></h2><table><tr>{head}</tr>{rows}</table>"
 
 
 def _number(value: float) -> str:

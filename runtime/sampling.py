@@ -101,7 +101,9 @@ class Sampler:
         wanted = graph.priors if self.sample.options.get("priors", False) else ()
         if not order and wanted == graph.priors:
             return compiled.decisions
-        more = tuple(_among(d, codes) for d, codes in zip(graph.decisions, order, strict=bool(order)) if len(codes) < len(d))
+        more = tuple(
+            _among(d, codes) for d, codes in zip(graph.decisions, order, strict=bool(order)) if len(codes) < len(d)
+        )
         graph = replace(graph, priors=wanted, constraints=(*graph.constraints, *more))
         return Decisions(graph, lambda: compiled.costs)
 

@@ -18,18 +18,19 @@ from ..dsl.diagnostic import ArchError
 from ..dsl.model import Run
 from ..dsl.modules import Module
 from .device import one_thread
-from .evaluate import candidate_miou
+from .distributed import ALONE, Group
+from .evaluation import Evaluator, Options
 from .objectives import objectives_of, problem_of
-from .search import nsga2
-from .search import random as random_search
 from .search.front import Front
 from .search.guard import guarded
-from .search.problem import Measure, one_by_one
+from .search.problem import Measure
 from .search.problem import Progress as Generation
 from .search.study import Study, identify
-from .strategy import config_of
+from .starting import starts, write_choices
+from .strategy import config_of, explore
 from .task import Examples, check, examples
-from .train import Progress, SupernetTrainer
+from .steps import Progress
+from .train import SupernetTrainer
 from .workers.pool import Crew, Workers
 
 Genome = tuple[int, ...]
@@ -53,6 +54,8 @@ class Searched:
     trainer: SupernetTrainer
     calibration: Examples
     front: Front
+    parts: dict[str, Front]
+    """The fronts of the parts of a split search, by value."""
     generations: tuple[Generation, ...]
     seconds: float
 
@@ -92,13 +95,14 @@ def supernet(
     folder: Path | None,
     listen: Listener,
     cache: Path | None = None,
+    group: Group = ALONE,
 ) -> SupernetTrainer:
     """The trained supernet of a space; from `folder` if it is there, and kept there. Raises RunError."""
     settings = train.settings
     check(compiled.graph, settings["data"])
     size = compiled.graph.input.extent[0]
     data = examples(settings["data"], "train", settings["images"], size, device, cache)
-    trainer = SupernetTrainer(compiled, settings, data, device)
+    trainer = SupernetTrainer(compiled, settings, data, device, group)
     trainer.run(folder / "supernet.ckpt" if folder else None, listen.training)
     return trainer
 
@@ -115,12 +119,7 @@ def measure_of(trainer: SupernetTrainer, run: Run, cache: Path | None = None) ->
     calibration = calibration_of(trainer, run)
     validation = examples(settings["data"], "val", run.settings["validate"], size, trainer.device, cache)
     measured = [o.name for o in objectives_of(run) if not o.exact]
-
-    def measure(genes: Genome) -> Sequence[float]:
-        found = {"miou": candidate_miou(trainer.planner, genes, calibration, validation)}
-        return [found[name] for name in measured]
-
-    return one_by_one(measure)
+    return Evaluator(trainer.planner, calibration, validation, measured, Options.of(run.settings))
 
 
 @contextmanager
@@ -148,9 +147,10 @@ def search(
     names: tuple[str | None, str | None] = (None, None),
     cache: Path | None = None,
     crew: Crew | None = None,
+    begin: Sequence[Path] = (),
 ) -> Searched:
     """Train, search, and return the front. Continues where an earlier call with the same file and folder stopped. With a
-    `crew`, worker processes measure the candidates; the front is the same.
+    `crew`, worker processes measure the candidates; the front is the same. `begin`: studies and networks to start from.
 
     Raises ArchError, RunError, StudyError.
     """
@@ -158,22 +158,26 @@ def search(
     restricted = compiled.restricted(run.name)
     restricted.decisions.check()
     config = config_of(run, restricted, seed)
-    identity = identify(_identity(compiled, train, run), objectives_of(run), config, run.settings["strategy"].name)
+    begun = starts(restricted, begin, config.seed)
+    goals, engine = objectives_of(run), run.settings["strategy"].name
+    identity = identify(_identity(compiled, train, run), goals, config, engine, begun)
     folder.mkdir(parents=True, exist_ok=True)
     with Study(folder / "study.sqlite", identity) as study:
         trainer = supernet(compiled, train, device, folder, listen, cache)
-        engine = random_search if run.settings["strategy"].name == "random" else nsga2
         generations: list[Generation] = []
 
         def heard(state: Generation) -> None:
+            if not generations or generations[-1].front != state.front:
+                write_choices(restricted, goals, Front(state.front), folder)
             generations.append(state)
             if listen.generation:
                 listen.generation(state)
 
         with one_thread(), measuring(trainer, (train, run), folder, cache, crew) as measure:
-            front = engine.run(problem_of(restricted, run, measure, listen.evaluated), config, study, heard)
+            problem = problem_of(restricted, run, measure, listen.evaluated)
+            found = explore(restricted, run, problem, config, study, heard, begun)
         seconds = trainer.seconds + sum(row.evaluation.seconds for row in study.known.values())
-    return Searched(restricted, run, trainer, calibration_of(trainer, run), front, tuple(generations), seconds)
+    return Searched(restricted, run, trainer, calibration_of(trainer, run), found.front, found.parts, tuple(generations), seconds)
 
 
 def _identity(compiled: Compiled, train: Run, run: Run) -> str:

@@ -367,13 +367,13 @@ def test_default_folders(tmp_path: Path, temporary: Path, monkeypatch: pytest.Mo
     def homeless() -> Path:
         raise RuntimeError("no home")
 
-    assert next(data._folders(tmp_path)) == tmp_path
-    assert next(data._folders(None)) == tmp_path / "cache"
+    assert next(data.cache_folders(tmp_path)) == tmp_path
+    assert next(data.cache_folders(None)) == tmp_path / "cache"
     monkeypatch.delenv("HRDSL_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "ü x"))
-    assert next(data._folders(None)) == tmp_path / "ü x" / "hrdsl"
+    assert next(data.cache_folders(None)) == tmp_path / "ü x" / "hrdsl"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert next(data._folders(None)) == tmp_path / ".cache" / "hrdsl"
+    assert next(data.cache_folders(None)) == tmp_path / ".cache" / "hrdsl"
     monkeypatch.setattr(Path, "home", homeless)
-    assert [folder.parent for folder in data._folders(None)] == [temporary]
+    assert [folder.parent for folder in data.cache_folders(None)] == [temporary]

@@ -22,6 +22,7 @@ from hrdsl.cli.main import main
 from hrdsl.compiler.api import compile_file
 from hrdsl.runtime import checkpoint, searching, train
 from hrdsl.runtime.evaluate import network_miou
+from hrdsl.runtime.evaluation import Evaluator
 from hrdsl.runtime.results import load_weights, network_of
 from hrdsl.runtime.search.study import read
 from hrdsl.runtime.task import examples
@@ -53,9 +54,9 @@ class Lab:
     def search(self, study: Path, *words: object, file: Path = SPACE) -> tuple[int, dict[str, Any], str]:
         return command("search", file, "--study", study, "--cache", self.cache, "--device", "cpu", *words)
 
-    def again(self, study: Path) -> None:
+    def again(self, study: Path, *words: object) -> None:
         """The same search ends with the same front in another folder."""
-        status, data, _ = self.search(study)
+        status, data, _ = self.search(study, *words)
         assert status == 0
         assert content(study) == content(self.study)
         assert data["hypervolume"] == self.data["hypervolume"]
@@ -150,7 +151,7 @@ def test_again(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*_: object) -> None:
         raise AssertionError("nothing is left to do")
 
-    monkeypatch.setattr(searching, "candidate_miou", never)
+    monkeypatch.setattr(Evaluator, "__call__", never)
     monkeypatch.setattr(train.SupernetTrainer, "step", never)
     monkeypatch.setattr(checkpoint, "save", never)
     status, data, said = lab.search(lab.study)
@@ -210,8 +211,18 @@ def test_space_that_does_not_fit_the_data(lab: Lab, tmp_path: Path, old: str, ne
 # interruptions
 
 
-@pytest.mark.parametrize(("event", "count"), [("training", 3), ("evaluated", 7), ("generation", 2)])
-def test_interrupted(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, event: str, count: int) -> None:
+@pytest.mark.parametrize(
+    ("event", "count", "words"),
+    [
+        ("training", 3, []),
+        ("evaluated", 7, []),
+        ("generation", 2, []),
+        pytest.param("evaluated", 7, ["--workers", 2], marks=pytest.mark.slow),
+    ],
+)
+def test_interrupted(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, event: str, count: int, words: list[object]
+) -> None:
     calls = iter(range(1, 100))
 
     def interrupt(*_: object) -> None:
@@ -220,18 +231,26 @@ def test_interrupted(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
 
     with monkeypatch.context() as patch:
         patch.setattr(f"hrdsl.cli.progress.Meter.{event}", interrupt)
-        status, _, said = lab.search(tmp_path / "study")
+        status, _, said = lab.search(tmp_path / "study", *words)
     assert status == 130
     assert said.endswith("hrdsl: interrupted\n")
     assert checkpoint.load(tmp_path / "study" / "supernet.ckpt")["step"] == (3 if event == "training" else 6)
     lab.again(tmp_path / "study")
 
 
-def test_killed(lab: Lab, tmp_path: Path) -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [1, 4])
+def test_workers(lab: Lab, tmp_path: Path, count: int) -> None:
+    """The same front from worker processes, bit for bit."""
+    lab.again(tmp_path / "study", "--workers", count)
+
+
+@pytest.mark.parametrize("words", [[], pytest.param(["--workers", "2"], marks=pytest.mark.slow)])
+def test_killed(lab: Lab, tmp_path: Path, words: list[str]) -> None:
     """`kill -9` at ten random moments of a search, training and writing included, resumed each time."""
     environment = {**os.environ, "PYTHONPATH": str(TINY.parent.parent / ".path")}
-    words = [sys.executable, __file__, str(tmp_path), str(lab.cache)]
-    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=120)
+    script = [sys.executable, __file__, str(tmp_path), str(lab.cache), *words]
+    done = subprocess.run(script, env=environment, capture_output=True, text=True, timeout=120 + 180 * len(words))
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
     assert said["kills"] >= KILLS
@@ -239,7 +258,7 @@ def test_killed(lab: Lab, tmp_path: Path) -> None:
         assert content(tmp_path / name) == content(lab.study)
 
 
-def kill_searches(folder: Path, cache: Path) -> dict[str, Any]:
+def kill_searches(folder: Path, cache: Path, more: list[str]) -> dict[str, Any]:
     """Searches in forks of this process, each killed after a random time and run again, until all that is enough."""
     import matplotlib.pyplot  # noqa: F401
     import pymoo.algorithms.moo.nsga2  # noqa: F401
@@ -247,18 +266,18 @@ def kill_searches(folder: Path, cache: Path) -> dict[str, Any]:
     train.SAVE_EVERY = 0.0
     rng, kills, studies = random.Random(0), 0, ["whole"]
     begun = time.monotonic()
-    finish(forked(folder / "whole", cache))
+    finish(forked(folder / "whole", cache, more))
     seconds = time.monotonic() - begun
     while kills < KILLS:
         studies.append(f"killed-{len(studies)}")
-        child, ended = forked(folder / studies[-1], cache), False
+        child, ended = forked(folder / studies[-1], cache, more), False
         while kills < KILLS and not ended:
             time.sleep(rng.uniform(0, seconds))
             ended = os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
             if not ended:
                 os.kill(child, signal.SIGKILL)
                 os.waitpid(child, 0)
-                child, kills = forked(folder / studies[-1], cache), kills + 1
+                child, kills = forked(folder / studies[-1], cache, more), kills + 1
         finish(child)
     return {"kills": kills, "studies": studies}
 
@@ -267,13 +286,13 @@ def finish(child: int) -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
-def forked(study: Path, cache: Path) -> int:
+def forked(study: Path, cache: Path, more: list[str]) -> int:
     """A child that runs a whole search."""
     child = os.fork()
     if child == 0:
         with contextlib.redirect_stdout(sys.stderr):
             words = ["search", str(SPACE), "--study", str(study), "--cache", str(cache), "--device", "cpu", "--quiet"]
-            os._exit(main(words))
+            os._exit(main([*words, *more]))
     return child
 
 
@@ -349,4 +368,4 @@ def test_exported_onnx(retrained: tuple[Path, dict[str, Any]], tmp_path: Path) -
 
 
 if __name__ == "__main__":
-    print(json.dumps(kill_searches(Path(sys.argv[1]), Path(sys.argv[2]))))
+    print(json.dumps(kill_searches(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])))

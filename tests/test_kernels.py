@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from hrdsl.compiler import kernels
 from hrdsl.compiler.api import compile_file
-from hrdsl.compiler.kernels import Convolution, Link, chain, depthwise, depthwise_gradient
+from hrdsl.compiler.kernels import Convolution, Link, Room, chain, depthwise, depthwise_gradient
 from hrdsl.compiler.module import extract
 from hrdsl.compiler.plan import Planner
 from hrdsl.compiler.store import Store
@@ -38,8 +38,9 @@ space s {
 
 @pytest.fixture
 def always(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small maps are treated as large ones are."""
-    monkeypatch.setattr(kernels, "LARGE", 0)
+    """Small maps are treated as large ones are, and nothing has room."""
+    for name in ("LARGE", "WIDE", "ROOM"):
+        monkeypatch.setattr(kernels, name, 0)
 
 
 def drawn(*size: int, last: bool = False) -> Tensor:
@@ -103,7 +104,7 @@ def links() -> Iterator[Link]:
 def test_a_chain_is_its_links_in_a_row(always: None, first: int) -> None:
     row = list(links())[first:]
     x = precise(3, 24 if first else 6, 13, 11)
-    mine, theirs = chain(x, *row), x
+    mine, theirs = chain(x, Room(), *row), x
     for link in row:
         theirs = link(theirs)
     assert "Chain" in type(mine.grad_fn).__name__

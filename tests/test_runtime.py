@@ -14,15 +14,17 @@ from hrdsl.compiler.module import extract
 from hrdsl.compiler.plan import Planner
 from hrdsl.compiler.store import Store
 from hrdsl.dsl.settings import Chosen
-from hrdsl.runtime import checkpoint, device, files, searching, train
+from hrdsl.runtime import checkpoint, device, files, searching, steps, train
 from hrdsl.runtime.evaluate import plan_miou, recalibrate
 from hrdsl.runtime.faults import RunError
 from hrdsl.runtime.optimise import Optimizer, boxes, touched
 from hrdsl.runtime.results import load_weights, network_of, save_weights
+from hrdsl.runtime.retrain import train_network
 from hrdsl.runtime.schedule import one_cycle
+from hrdsl.runtime.search.problem import one_by_one
 from hrdsl.runtime.search.study import read
 from hrdsl.runtime.task import Examples, MeanIoU, normalise
-from hrdsl.runtime.train import SupernetTrainer, train_network
+from hrdsl.runtime.train import SupernetTrainer
 
 from .spaces import compile_text
 
@@ -193,7 +195,7 @@ def test_single_covers_the_space() -> None:
 @pytest.mark.parametrize("sample", [SINGLE, SANDWICH], ids=lambda s: s.name)
 @pytest.mark.parametrize("optimizer", [ADAMW, SGD], ids=lambda o: o.name)
 def test_resumed_training_is_the_same(tmp_path: Path, optimizer: Chosen, sample: Chosen) -> None:
-    def stop(state: train.Step) -> None:
+    def stop(state: steps.Step) -> None:
         if state.step == 3:
             raise KeyboardInterrupt
 
@@ -209,7 +211,7 @@ def test_resumed_training_is_the_same(tmp_path: Path, optimizer: Chosen, sample:
 def test_dropout_resumes_too(tmp_path: Path) -> None:
     space = compile_text(DROPOUT)
 
-    def stop(state: train.Step) -> None:
+    def stop(state: steps.Step) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -386,7 +388,7 @@ def test_failed_candidates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
             raise MemoryError("no room")
         return math.nan if call % 3 == 0 else call / 100
 
-    monkeypatch.setattr(searching, "candidate_miou", measured)
+    monkeypatch.setattr(searching, "measure_of", lambda *_: one_by_one(lambda genome: [measured()]))
     monkeypatch.setattr(searching, "examples", lambda *_: data())
     found = searching.search(two(), tmp_path, CPU, searching.Listener())
     assert (found.front.evaluated, found.front.failed) == (15, 10)

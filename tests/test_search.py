@@ -11,7 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -68,6 +68,9 @@ class Gated:
         for column in rng.permutation(genes.shape[1]):
             genes[~self.feasible(genes), column] //= 2
         return self.canonical(genes)
+
+    def enumerate(self) -> Iterator[Genome]:
+        return iter(self.everything())
 
     def everything(self) -> list[Genome]:
         rows = np.array(list(itertools.product(*map(range, self.cardinalities))), np.int16)

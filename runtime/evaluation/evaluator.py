@@ -6,16 +6,16 @@ racing, an answer depends on its genome alone, to the last bit: neither on the g
 
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
+from ...compiler.frozen import frozen
 from ...compiler.instruction import Instruction
 from ...compiler.plan import Planner
 from ...compiler.union import Moments, Program, Sizes, Trace, Tracer, evaluating, grouped, needed, normalised, union
-from ..device import autocast
 from ..evaluate import BATCH, CALIBRATION_BATCH
 from ..search.front import Genome
 from ..search.guard import guarded
@@ -29,12 +29,23 @@ STATISTICS = 1 << 28
 """Bytes of statistics that are kept from one generation to the next."""
 
 
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What may be switched. `share`: candidates run as one union; otherwise one after the other."""
+    """What may be switched. `share`: candidates run as one union; otherwise one after the other. `fold`: statistics become part
+    of the weights before them, and maps have their channels last. `precision` is that of validation."""
 
     share: bool = True
+    fold: bool = True
+    precision: torch.dtype = torch.float32
     memory: int = MEMORY
+
+    @staticmethod
+    def of(settings: Mapping[str, Any]) -> "Options":
+        """Those of a `search` block."""
+        return Options(settings["share"], settings["fold"], PRECISIONS[settings["precision"]])
 
 
 @dataclass(slots=True)
@@ -71,7 +82,7 @@ class Evaluator:
         self.validation = validation
         self.metrics = tuple(metrics)
         self.options = options or Options()
-        self.tracer = Tracer(planner)
+        self.tracer = Tracer(planner, last=self.options.fold)
         self.statistics = Statistics()
         self.spent = Spent()
         self._sizes: dict[str, Sizes] = {}
@@ -160,18 +171,28 @@ class Evaluator:
     def validate(self, calls: Sequence[Instruction], group: Mapping[Genome, Trace]) -> dict[Genome, Scores]:
         """What all validation images say of each candidate."""
         begun = time.perf_counter()
-        data, device = self.validation, self.validation.images.device
+        data = self.validation
         parts: dict[int, list[Scores]] = {trace.result: [] for trace in group.values()}
-        program = Program([self._stored(i) for i in calls], parts)
+        program = self._program(calls, parts)
         for x, labels in data.chunks(BATCH):
-            with autocast(device):
-                for result, logits in program(x):
-                    parts[result].append(scores(logits, labels, data.classes, data.ignore, "loss" in self.metrics))
+            for result, logits in program(x.to(self.options.precision)):
+                parts[result].append(scores(logits, labels, data.classes, data.ignore, "loss" in self.metrics))
         self.spent.images += len(data) * len(group)
         self.spent.shown += len(data) * len(group)
         self.spent.add("validate", begun)
         joined = {result: Scores.joined(several) for result, several in parts.items()}
         return {genome: joined[trace.result] for genome, trace in group.items()}
+
+    def _program(self, calls: Sequence[Instruction], results: Iterable[int]) -> Program:
+        """The calls as validation runs them."""
+        begun, how = time.perf_counter(), self.options
+        if how.fold or how.precision != torch.float32:
+            made = frozen(calls, self.statistics, results, how.precision, how.fold)
+            program = Program(made.calls, results, made.constants)
+        else:
+            program = Program([self._stored(i) for i in calls], results)
+        self.spent.add("fold", begun)
+        return program
 
     def _stored(self, i: Instruction) -> Instruction:
         return evaluating(i) if i.norm is None else normalised(i, self.statistics[i.out])

@@ -36,4 +36,9 @@ def rows(piece: Slice, count: int, places: Mapping[str, Place], flat: Tensor) ->
     place = places[piece.weight]
     whole = flat[place.offset : place.offset + prod(place.size)].view(place.size)
     index = torch.from_numpy(piece.rows[:count].reshape(-1)).to(flat.device)
-    return whole.index_select(piece.axis, index).movedim(piece.axis, 0).reshape(count, -1)
+    return whole.index_select(piece.axis, index).movedim(piece.axis, 0).reshape(count, numbers(piece, place))
+
+
+def numbers(piece: Slice, place: Place) -> int:
+    """How many numbers each unit has in a slice."""
+    return piece.rows.shape[1] * (prod(place.size) // place.size[piece.axis])

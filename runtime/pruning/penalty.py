@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ...compiler.store import Place
 from ...compiler.units import Slice
+from .importance import numbers
 from .shrink import Remaining
 
 Floats = npt.NDArray[np.float64]
@@ -82,7 +83,7 @@ def positions(piece: Slice, count: int, places: Mapping[str, Place]) -> Tensor:
     place = places[piece.weight]
     whole = torch.arange(place.offset, place.offset + prod(place.size)).view(place.size)
     index = torch.from_numpy(piece.rows[:count].reshape(-1))
-    return whole.index_select(piece.axis, index).movedim(piece.axis, 0).reshape(count, -1)
+    return whole.index_select(piece.axis, index).movedim(piece.axis, 0).reshape(count, numbers(piece, place))
 
 
 def _flat(parts: Sequence[tuple[Tensor, float]], device: torch.device) -> tuple[Tensor, Tensor]:

@@ -1,27 +1,20 @@
 """Every architecture of a small space, in canonical order. Imports `problem`."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import islice
-from typing import Protocol
 
 import numpy as np
 
-from .front import Floats, Front, Genome
+from .front import Floats, Front
 from .problem import Config, Genes, Pool, Problem, Progress, Record, search
-
-
-class Listed(Protocol):
-    """A space that lists its architectures."""
-
-    def enumerate(self) -> Iterator[Genome]: ...
 
 
 class Exhaustive:
     """Asks in the order of the space and learns nothing."""
 
-    def __init__(self, problem: Problem, config: Config, space: Listed) -> None:
+    def __init__(self, problem: Problem, config: Config) -> None:
         self.pool = Pool(problem)
-        self.rows = space.enumerate()
+        self.rows = problem.space.enumerate()
         self.count = config.population
         self.genes = len(problem.space.cardinalities)
 
@@ -44,6 +37,5 @@ def run(
     study: Record | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Front:
-    """The front of the whole space, whose architectures it must be able to list."""
-    space: Listed = problem.space  # type: ignore[assignment]
-    return search(problem, config, Exhaustive(problem, config, space), study, progress)
+    """The front of the whole space."""
+    return search(problem, config, Exhaustive(problem, config), study, progress)

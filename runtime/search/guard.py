@@ -44,6 +44,9 @@ def _alone(measure: Measure, genome: Genome) -> Iterator[tuple[Genome, Evaluatio
 
 
 def _check(fault: Exception) -> None:
+    """Raises what is no fault of a candidate."""
+    if isinstance(fault, RunError):
+        raise fault
     if type(fault).__name__ == LOST:
         raise RunError(
             f"the device failed: {reason_of(fault)}; the same command goes on, with --workers also past such a candidate"

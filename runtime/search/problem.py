@@ -9,7 +9,8 @@ from typing import Literal, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from .front import Floats, Front, Genome, Member, filtered, hypervolume, member_losses
+from .front import Floats, Front, Member, filtered, hypervolume, member_losses
+from .front import Genome as Genome
 from .linkage import Genes as Genes
 from .linkage import Linkage, unlinked
 
@@ -37,6 +38,9 @@ class Space(Protocol):
 
     def repair(self, genes: Genes, rng: np.random.Generator) -> Genes:
         """Canonical genomes near the given ones, feasible where possible."""
+
+    def enumerate(self) -> Iterator[Genome]:
+        """Every architecture once, in a fixed order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +242,7 @@ def _tried(measure: Callable[[Genome], Sequence[float]], genome: Genome) -> tupl
 def reason_of(fault: Exception) -> str:
     """Why a candidate has no values, in one line."""
     full = isinstance(fault, MemoryError) or type(fault).__name__ == "OutOfMemoryError" or FULL in str(fault)
-    return one_line(f"{'out of memory' if full else type(fault).__name__}: {fault}")
+    return one_line(f"{'out of memory' if full else type(fault).__name__}: {fault}".rstrip(": "))
 
 
 def one_line(reason: str) -> str:

@@ -9,7 +9,7 @@ import os
 import socket
 import sqlite3
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -55,10 +55,13 @@ class Row:
     generation: int
 
 
-def identify(space: str, objectives: tuple[Objective, ...], config: Config, engine: str) -> Identity:
-    """`space` is the hash of the space, `engine` the name of the way to search."""
+def identify(
+    space: str, objectives: tuple[Objective, ...], config: Config, engine: str, starts: Sequence[Genome] = ()
+) -> Identity:
+    """`space` is the hash of the space, `engine` the name of the way to search, `starts` what it starts from."""
     names = tuple(f"{'max' if objective.maximize else 'min'} {objective.name}" for objective in objectives)
-    return Identity(space, config.seed, names, {"engine": engine, **config.trajectory()})
+    begun = {"from": hashlib.sha256(repr(tuple(starts)).encode()).hexdigest()[:16]} if starts else {}
+    return Identity(space, config.seed, names, {"engine": engine, **config.trajectory(), **begun})
 
 
 class Study:

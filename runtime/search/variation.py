@@ -5,7 +5,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from .linkage import Genes, Mask
+from .linkage import Genes, Mask, fresh
 from .problem import Config, Problem
 
 Rng: TypeAlias = np.random.Generator
@@ -19,7 +19,7 @@ class Variation:
     """
 
     def __init__(self, problem: Problem, config: Config) -> None:
-        self.sizes = np.array(problem.space.cardinalities)
+        self.sizes = problem.space.cardinalities
         self.linkage = problem.linked()
         self.levels = self.linkage.levels()
         self.owners = np.array(self.linkage.owners, np.intp)
@@ -62,11 +62,8 @@ class Variation:
         return np.where(picked, self.fresh(rng, len(genes)), genes)
 
     def fresh(self, rng: Rng, count: int) -> Genes:
-        """A choice for every decision: by the units' odds, else uniform. [count, G]."""
-        drawn = rng.integers(0, self.sizes, (count, len(self.sizes))).astype(np.int16)
-        for unit in self.linkage.units:
-            drawn[:, unit.columns] = unit.rows[rng.choice(len(unit.rows), count, p=unit.odds)]
-        return drawn
+        """A choice for every decision, [count, G]."""
+        return fresh(rng, self.sizes, self.linkage, count)
 
 
 def two_point(rng: Rng, pairs: int, genes: int) -> Mask:

@@ -2,27 +2,29 @@
 
 import hashlib
 import json
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from ...compiler.api import Compiled
 from ...compiler.module import extract
-from ..evaluate import network_miou
+from ..evaluate import recalibrate
 from ..faults import RunError
 from ..files import write
 from ..results import save_weights
+from ..search.problem import Measure
 from ..task import Examples
-from ..train import Progress, train_network
+from ..train import Progress, SupernetTrainer
 
 Genome = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Alone:
-    """A network that was trained by itself. `accuracy` is its metric on the validation images, or `error` says why it has none.
+    """A network that was trained by itself. `accuracy` is what the search measures first, or `error` says why there is none.
 
     `seconds` is the time of training and measuring.
     """
@@ -33,11 +35,21 @@ class Alone:
     seconds: float
 
 
+class Single(SupernetTrainer):
+    """The training of a supernet, of which every step trains the same architecture."""
+
+    def __init__(self, compiled: Compiled, settings: Mapping[str, Any], data: Examples, genome: Genome) -> None:
+        super().__init__(compiled, settings, data, data.images.device)
+        self.genome = genome
+        self.architectures = lambda step: [genome]  # type: ignore[assignment]
+
+
 class Trainer:
     """Trains architectures of a space by one recipe, and remembers each in `folder` under what it depends on.
 
-    All of them begin from the weights that the seed gives to their names and see the same batches, so that they differ
-    in their architecture alone.
+    A network is trained and measured by the code that trains and measures the supernet: the one difference is that its
+    weights are its own. All of them begin from the values that the seed gives to their names and see the same batches, so
+    that they differ in their architecture alone. An interrupted training goes on from its last checkpoint.
     """
 
     def __init__(
@@ -45,14 +57,18 @@ class Trainer:
         compiled: Compiled,
         settings: Mapping[str, Any],
         data: Examples,
-        validation: Examples,
+        measuring: Callable[[SupernetTrainer], Measure],
+        calibration: Examples,
         folder: Path,
         identity: str,
     ) -> None:
+        """`measuring`: how what a trainer trained is measured; `calibration`: the images that renew the statistics of weights
+        that are kept; `identity`: of the space and of how it is measured."""
         self.compiled = compiled
         self.settings = settings
         self.data = data
-        self.validation = validation
+        self.measuring = measuring
+        self.calibration = calibration
         self.folder = folder
         self.identity = identity
 
@@ -70,21 +86,36 @@ class Trainer:
         known = self.find(genome)
         if known is not None:
             return known
-        begun = time.monotonic()
-        network = extract(self.compiled.graph, None, genome, seed=self.settings["seed"])
+        path = self._path(genome)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        begun, halfway = time.monotonic(), path.with_suffix(".ckpt")
+        single = Single(self.compiled, self.settings, self.data, genome)
         accuracy, error = None, None
         try:
-            train_network(network, self.settings, self.data, self.data.images.device, progress)
-            accuracy = network_miou(network, self.validation)
+            single.run(halfway, progress)
+            accuracy, error = self._measured(single)
         except RunError as fault:
             error = str(fault)
         done = Alone(genome, accuracy, error, time.monotonic() - begun)
-        path = self._path(genome)
         if error is None:
-            save_weights(path.with_suffix(".safetensors"), network.state_dict(), {"space": self.compiled.space.name})
+            self._keep(single, path.with_suffix(".safetensors"))
         write(path, json.dumps(asdict(done)) + "\n")
+        halfway.unlink(missing_ok=True)
         return done
 
+    def _measured(self, single: Single) -> tuple[float | None, str | None]:
+        answer = dict(self.measuring(single)([single.genome]))[single.genome]
+        if answer.error is not None:
+            return None, answer.error
+        value = answer.values[0]
+        return (value, None) if math.isfinite(value) else (None, f"its accuracy is {value}")
+
+    def _keep(self, single: Single, path: Path) -> None:
+        plan = single.planner(single.genome)
+        recalibrate(plan, self.calibration)
+        network = extract(self.compiled.graph, single.store, single.genome, plan.statistics)
+        save_weights(path, network.state_dict(), {"space": self.compiled.space.name})
+
     def _path(self, genome: Genome) -> Path:
-        plain = json.dumps([self.identity, genome, {k: str(v) for k, v in self.settings.items()}, len(self.validation)])
+        plain = json.dumps([self.identity, genome, {k: str(v) for k, v in self.settings.items()}])
         return self.folder / f"{hashlib.sha256(plain.encode()).hexdigest()[:16]}.json"

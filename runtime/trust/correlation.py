@@ -11,7 +11,7 @@ from typing import Any
 from ...compiler.api import Compiled
 from ..files import write
 from ..search.problem import Evaluation, Measure
-from ..train import Step
+from ..steps import Step
 from . import picture
 from .agreement import Estimate, agreement
 from .alone import Alone, Trainer

@@ -1,4 +1,4 @@
-"""What every question about trust needs: one space, its trained supernet, how candidates are measured, in one folder."""
+"""What every question about trust needs: one space, its trained supernet, in one folder."""
 
 import hashlib
 import json
@@ -11,20 +11,20 @@ import torch
 
 from ...compiler.api import Compiled
 from ...dsl.model import Run
+from ...dsl.settings import Chosen
 from ..objectives import problem_of
 from ..search import nsga2
 from ..search import random as random_search
 from ..search.problem import Measure
 from ..search.problem import Progress as Generation
-from ..searching import Listener, digest, measure_of, supernet
+from ..searching import Listener, calibration_of, digest, measure_of, supernet
 from ..strategy import config_of
-from ..task import Examples, examples
 from ..train import SupernetTrainer
 from . import comparison, correlation
 from .alone import Trainer
 from .sampling import chosen
 
-OF_SUPERNETS = ("sample", "widen")
+OF_SUPERNETS = {"sample": Chosen("single", {"priors": True}), "widen": 1}
 """Settings of a `train` block that a network which is trained by itself does not read."""
 
 
@@ -37,8 +37,7 @@ class Setting:
     search: Run
     folder: Path
     trainer: SupernetTrainer
-    measure: Measure
-    validation: Examples
+    cache: Path | None
 
     @classmethod
     def of(
@@ -55,10 +54,11 @@ class Setting:
         restricted = compiled.restricted(search.name)
         restricted.decisions.check()
         trainer = supernet(compiled, train, device, folder, listen, cache)
-        size, count = compiled.graph.input.extent[0], search.settings["validate"]
-        validation = examples(train.settings["data"], "val", count, size, device, cache)
-        measure = measure_of(trainer, search, cache)
-        return cls(restricted, train, search, folder, trainer, measure, validation)
+        return cls(restricted, train, search, folder, trainer, cache)
+
+    def measuring(self, trainer: SupernetTrainer) -> Measure:
+        """How the architectures of a trainer are measured: as the search does."""
+        return measure_of(trainer, self.search, self.cache)
 
     def recipe(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """How networks are trained and measured, for the report."""
@@ -68,7 +68,7 @@ class Setting:
             "steps": settings["steps"],
             "batch": settings["batch"],
             "supernet_steps": self.train.settings["steps"],
-            "validate": len(self.validation),
+            "validate": self.search.settings["validate"],
             "recalibrate": self.search.settings["recalibrate"],
         }
 
@@ -78,10 +78,11 @@ class Setting:
         """Train a sample of networks from scratch, by the `train` block with `given` in its place, and compare."""
         settings = {**self.train.settings, **given}
         genomes = chosen(self.compiled, networks, settings["seed"], sample)
-        own = {name: value for name, value in settings.items() if name not in OF_SUPERNETS}
+        own = {**settings, **{name: value for name, value in OF_SUPERNETS.items() if name in settings}}
         folder = self.folder / "correlation" / "networks"
-        alone = Trainer(self.compiled, own, self.trainer.data, self.validation, folder, self._identity())
-        return correlation.correlate(self.compiled, self.measure, genomes, alone, heard)
+        calibration = calibration_of(self.trainer, self.search)
+        alone = Trainer(self.compiled, own, self.trainer.data, self.measuring, calibration, folder, self._identity())
+        return correlation.correlate(self.compiled, self.measuring(self.trainer), genomes, alone, heard)
 
     def compare(
         self,
@@ -93,13 +94,22 @@ class Setting:
         configs = {seed: config_of(self.search, self.compiled, seed) for seed in seeds}
         name = self.search.settings["strategy"].name
         engine = random_search.run if name == "random" else nsga2.run
-        identity = self._identity(self.trainer.identity, self.search.settings["recalibrate"], len(self.validation))
-        problem = problem_of(self.compiled, self.search, self.measure, None)
-        return comparison.compare(problem, name, engine, configs, times, self.folder / "comparison", identity, heard)
+        problem = problem_of(self.compiled, self.search, self.measuring(self.trainer))
+        return comparison.compare(
+            problem,
+            name,
+            engine,
+            configs,
+            times,
+            self.folder / "comparison",
+            self._identity(self.trainer.identity),
+            heard,
+        )
 
-    def _identity(self, *more: object) -> str:
-        """Of the texts, the space and its parameters, and of what else an answer depends on."""
+    def _identity(self, *more: str) -> str:
+        """Of the texts, the space and its parameters, how it is measured, and of what else an answer depends on."""
         compiled = self.compiled
+        measured = [f"{k} = {v}" for k, v in self.search.settings.items() if k not in ("strategy", "seed")]
         values = {name: str(value) for name, value in compiled.settings.items()}
-        plain = json.dumps([digest(compiled.model.module), compiled.space.name, values, *map(str, more)])
+        plain = json.dumps([digest(compiled.model.module), compiled.space.name, values, measured, *more])
         return hashlib.sha256(plain.encode()).hexdigest()

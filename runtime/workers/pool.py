@@ -108,7 +108,7 @@ class Workers:
             return
         for message in messages:
             if "fault" in message:
-                raise RunError(f"a worker cannot begin: {message['fault']}")
+                raise self.hopeless(message["fault"])
             process.ready = True
             if "answer" in message:
                 yield self.answered(process, message)
@@ -129,9 +129,7 @@ class Workers:
         """A process ended, or has to. What its group left is asked one by one; who was alone in it is guilty."""
         group, seconds = process.group, process.silent()
         if not process.ready:
-            reason = f"a worker {reason} before it could begin"
-            hint = "; give it more with --memory-limit" if self.limits.memory is not None else ""
-            raise RunError(one_line(reason + hint))
+            raise self.hopeless(f"it {reason}")
         self.discard(process)
         if group is None:
             return
@@ -139,6 +137,11 @@ class Workers:
             yield group.genomes[0], Evaluation((), one_line(reason), seconds)
         else:
             todo.extend(Group([genome], alone=True) for genome in group.genomes)
+
+    def hopeless(self, reason: str) -> RunError:
+        """No worker can begin."""
+        hint = "; it may need a larger --memory-limit" if self.limits.memory is not None else ""
+        return RunError(one_line(f"a worker cannot begin: {reason}") + hint)
 
     def discard(self, process: Process) -> None:
         self.processes.remove(process)

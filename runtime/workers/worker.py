@@ -7,7 +7,9 @@ import os
 import resource
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib import import_module
+from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
 from typing import BinaryIO
@@ -18,12 +20,16 @@ from ..search.problem import Measure, reason_of
 from .protocol import CHUNK, Inbox, Message, packed
 
 Queue = SimpleQueue[Message]
+FIRST_TO_GO = "500"
+"""Where memory runs out, Linux ends a worker, not its coordinator."""
 
 
 def main() -> None:
     """Until the coordinator is gone. What libraries print goes to stderr: stdout belongs to the messages."""
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(FIRST_TO_GO)
     inbox: Queue = SimpleQueue()
     Thread(target=listen, args=(inbox,), daemon=True).start()
     try:

@@ -1,0 +1,164 @@
+"""Calls of a union as they run when nothing trains any more: statistics folded into weights, one precision, weights packed.
+
+Calls with their statistics in, fewer calls and constants out. What a result becomes depends on its key alone, never on what
+else is in the union: results do not change with the company of an architecture.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .instruction import Instruction
+from .merge import CONVOLUTIONS
+from .union import Moments, evaluating, needed, normalised
+
+ACTIVATIONS: dict[Callable[..., Any], tuple[str, list[float]]] = {
+    torch.relu: ("relu", []),
+    F.relu6: ("hardtanh", [0.0, 6.0]),
+}
+"""Activations that a convolution may end with: they commute with rounding, so results stay the same to the last bit."""
+OWNED = torch.add, torch.mul, torch.batch_norm
+"""What fills memory of its own."""
+
+
+class Frozen(NamedTuple):
+    """Calls, and the values of registers that no call fills."""
+
+    calls: list[Instruction]
+    constants: dict[int, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Convolution:
+    """A convolution with the normalisation and the activation behind it. `how`: stride, padding, dilation, groups."""
+
+    weight: Tensor
+    bias: Tensor | None
+    how: tuple[int, int, int, int]
+    activation: Callable[..., Any] | None = None
+
+    def normalised(self, norm: Instruction, moments: Moments) -> "Convolution":
+        """With the normalisation folded into weight and bias: w' = w g / sqrt(v + eps), b' = (b - m) g / sqrt(v + eps) + o
+        (Jacob et al. 2018, arXiv 1712.05877, Eq. 14)."""
+        gain, offset, eps = norm.consts[0], norm.consts[1], norm.consts[-2]
+        mean, var = moments
+        factor = gain.double() / (var.double() + eps).sqrt()
+        bias = -mean.double() if self.bias is None else self.bias.double() - mean.double()
+        weight = self.weight.double() * factor.view(-1, 1, 1, 1)
+        return replace(self, weight=weight, bias=bias * factor + offset.double())
+
+    def packed(self, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
+        """As one call of its input."""
+        weight = self.weight.to(dtype).contiguous(memory_format=torch.channels_last)
+        bias = None if self.bias is None else self.bias.to(dtype)
+        if weight.is_cpu and torch.backends.mkldnn.is_available():
+            return _packed(weight, bias, self.how, self.activation)
+        return _plain(weight, bias, self.how, self.activation)
+
+
+def _packed(weight: Tensor, bias: Tensor | None, how: tuple[int, ...], activation: Any) -> Callable[[Tensor], Tensor]:
+    """Through oneDNN, with the weight in the order that it wants."""
+    stride, padding, dilation = ([n, n] for n in how[:3])
+    reorder = torch._C._nn.mkldnn_reorder_conv2d_weight  # type: ignore[attr-defined]
+    laid = reorder(weight.to_mkldnn(), padding, stride, dilation, how[3])
+    name, scalars = ACTIVATIONS[activation] if activation is not None else ("none", [])
+    call = torch.ops.mkldnn._convolution_pointwise
+
+    def convolve(x: Tensor) -> Tensor:
+        out: Tensor = call(x, laid, bias, padding, stride, dilation, how[3], name, scalars, "")
+        return out
+
+    return convolve
+
+
+def _plain(weight: Tensor, bias: Tensor | None, how: tuple[int, ...], activation: Any) -> Callable[[Tensor], Tensor]:
+    def convolve(x: Tensor) -> Tensor:
+        y = torch.conv2d(x, weight, bias, *how)
+        return y if activation is None else activation(y)
+
+    return convolve
+
+
+def frozen(
+    calls: Sequence[Instruction],
+    moments: Mapping[int, Moments],
+    results: Iterable[int],
+    dtype: torch.dtype,
+    fold: bool = True,
+) -> Frozen:
+    """The calls that these results need, with stored statistics and weights of this type; inputs are of it as well.
+
+    `moments`: of each normalisation, by its register. `fold`: otherwise only the type changes.
+    """
+    constants = dict[int, Any]()
+    made = _without_constants(map(evaluating, calls), constants)
+    if fold:
+        made = _activated(needed(_folded(made, moments, constants), results), set(results))
+    out = [_bound(i, moments, dtype) for i in made]
+    return Frozen(out, {k: _cast(v, dtype) for k, v in constants.items()})
+
+
+def _without_constants(calls: Iterable[Instruction], constants: dict[int, Any]) -> list[Instruction]:
+    """Without the calls that read weights alone, which are done here: parts joined."""
+    left = []
+    for i in calls:
+        if i.norm is None and all(s in constants for s in i.slots):
+            constants[i.out] = i.fn(*[constants[s] for s in i.slots], *i.consts, **i.kwargs)
+        else:
+            left.append(i)
+    return left
+
+
+def _folded(
+    calls: Sequence[Instruction], moments: Mapping[int, Moments], constants: Mapping[int, Any]
+) -> list[Instruction]:
+    """Convolutions with the normalisation behind them as one; a convolution that others read as well also stays alone."""
+    out, convolutions = list[Instruction](), dict[int, Instruction]()
+    for i in calls:
+        if i.fn in CONVOLUTIONS and all(s in constants for s in i.slots[1:]):
+            weight, bias, *how = (*(constants[s] for s in i.slots[1:]), *i.consts)
+            how = tuple(how)
+            i = convolutions[i.out] = i._replace(fn=Convolution(weight, bias, how), slots=i.slots[:1], consts=())
+        elif i.norm is not None and i.slots[0] in convolutions and all(s in constants for s in i.slots[1:]):
+            before = convolutions[i.slots[0]]
+            norm = i._replace(consts=(*(constants[s] for s in i.slots[1:]), *i.consts))
+            i = convolutions[i.out] = before._replace(fn=before.fn.normalised(norm, moments[i.out]), out=i.out)
+        out.append(i)
+    return out
+
+
+def _activated(calls: Sequence[Instruction], results: set[int]) -> list[Instruction]:
+    """Activations that alone read a convolution become part of it; those that alone read a sum work in place."""
+    makers, readers = {i.out: i for i in calls}, dict.fromkeys(results, 2)
+    for i in calls:
+        for s in i.slots:
+            readers[s] = readers.get(s, 0) + 1
+    out, gone = list[Instruction](), set[int]()
+    for i in calls:
+        before = makers.get(i.slots[0]) if i.fn in ACTIVATIONS and readers[i.slots[0]] == 1 else None
+        if before is not None and isinstance(before.fn, Convolution):
+            gone.add(before.out)
+            i = before._replace(fn=replace(before.fn, activation=i.fn), out=i.out)
+        elif before is not None and before.fn in OWNED and i.fn is torch.relu:
+            i = i._replace(fn=torch.relu_)
+        out.append(i)
+    return [i for i in out if i.out not in gone]
+
+
+def _bound(i: Instruction, moments: Mapping[int, Moments], dtype: torch.dtype) -> Instruction:
+    """With its weights: those of normalisations stay as they are, whatever the type of what flows."""
+    if isinstance(i.fn, Convolution):
+        return i._replace(fn=i.fn.packed(dtype))
+    if i.norm is not None:
+        return normalised(i, moments[i.out])
+    return i._replace(consts=tuple(_cast(c, dtype) for c in i.consts))
+
+
+def _cast(value: Any, dtype: torch.dtype) -> Any:
+    if isinstance(value, Tensor):
+        return value.to(dtype) if value.is_floating_point() else value
+    return [_cast(v, dtype) for v in value] if isinstance(value, list) else value

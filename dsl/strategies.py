@@ -1,0 +1,35 @@
+"""What a strategy needs of the goals of its search: checked from the text alone."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from . import errors
+from .diagnostic import Diagnostic
+from .settings import Chosen
+from .syntax import Block, Fix
+
+if TYPE_CHECKING:
+    from .model import Objective
+
+
+def strategy_faults(block: Block, strategy: Chosen | None, goals: "Sequence[Objective]") -> Iterator[Diagnostic]:
+    """Goals that the strategy of a search cannot do with; without goals it has two, of which one is a cost."""
+    lines = (line for line in block.lines if isinstance(line, Fix) and str(line.target) == "strategy")
+    line = next(lines, None)
+    if strategy is None or line is None:
+        return
+    count = len(goals) or 2
+    weights = strategy.options.get("weights") or []
+    if strategy.name == "aging" and count != 1:
+        why = f"aging evolution has one goal, not {count}; what else counts is a constraint: `require macs <= 1G`"
+        yield errors.bad_setting(
+            "strategy", why, line.value.span, f"nsga2(population = {strategy.options['population']})"
+        )
+    if strategy.name == "nsga3" and count == 1:
+        yield errors.bad_setting("strategy", "NSGA-III needs at least two goals", line.value.span, "aging")
+    if weights and len(weights) != count:
+        example = f"nsga2(weights = [{', '.join(['1'] * count)}])"
+        why = f"{len(weights)} weights for {count} goals"
+        yield errors.bad_setting("strategy", why, line.value.span, example)
+    elif weights and not any(weights):
+        yield errors.bad_setting("strategy", "all weights are zero", line.value.span, "nsga2(weights = [2, 1])")
