@@ -19,8 +19,8 @@ from timing import Target, table
 from hrdsl.runtime.device import pick
 from hrdsl.runtime.trust import correlation
 
-ALONE = {"steps": 1200}
-SEARCH = {"validate": 1000, "recalibrate": 256}
+STEPS = 1200
+"""Of each network by itself."""
 LEAST = (("tau", 0.6), ("rho", 0.8))
 
 
@@ -32,11 +32,11 @@ def main() -> None:
     parser.add_argument("--device")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    say = Say()
-    setting = reduced(args.study, SEARCH, args.seed, pick(args.device), say)
-    found = setting.correlate(args.networks, "prior", ALONE, say.network)
+    say, given = Say(), {"steps": STEPS, "seed": args.seed}
+    setting = reduced(args.study, "reduced", pick(args.device), say)
+    found = setting.correlate(args.networks, "prior", given, say.network)
     labels = setting.compiled.decisions.labels
-    data = {"sample": "prior", **setting.recipe(ALONE), **correlation.as_json(found, labels)}
+    data = {"sample": "prior", **setting.recipe(given), **correlation.as_json(found, labels)}
     correlation.write_report(found, data, args.study / "correlation")
     rows = [[f"{v:.4f}" if v is not None else "-" for v in (n.supernet, n.alone)] for n in found.networks]
     print(table([["supernet", "alone"], *rows]))

@@ -9,19 +9,14 @@ is measured from an mIoU of 0 at the MACs of the largest architecture.
 
 import argparse
 import json
-from fractions import Fraction
 from pathlib import Path
 
 import torch
 from reduced import Say, reduced
 from timing import Target, table
 
-from hrdsl.dsl.settings import Chosen
 from hrdsl.runtime.device import pick
 from hrdsl.runtime.trust import comparison
-
-EVOLUTION = {"population": 20, "generations": 10, "crossover": Fraction(9, 10), "mutation": Fraction(1, 25)}
-SEARCH = {"strategy": Chosen("nsga2", EVOLUTION), "validate": 100, "recalibrate": 64}
 
 
 def main() -> None:
@@ -33,7 +28,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     say = Say()
-    setting = reduced(args.study, SEARCH, 0, pick(args.device), say)
+    setting = reduced(args.study, "reduced_front", pick(args.device), say)
     found = setting.compare(range(args.seeds), args.times, say.search)
     data = comparison.as_json(found)
     comparison.write_report(found, data, args.study / "comparison")

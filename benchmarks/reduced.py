@@ -1,30 +1,51 @@
 """The HyCTAS-like setting of `correlate.py` and `front.py`: examples/hyctas/space.arch at 64 x 64, narrow, its supernet trained once.
 
-Four layers, the least in which all three routes fit without a shared halving; a batch and widths that a core trains in minutes.
+Four layers are the least in which three routes halve at different places; widths and batch are those that a core trains in
+minutes. The file with these `train` and `search` blocks is written into the folder of the study.
 """
 
 import sys
 import time
-from collections.abc import Mapping
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import torch
+from timing import ROOT
 
 from hrdsl.compiler.api import compile_file
-from hrdsl.dsl.settings import Chosen
+from hrdsl.runtime.files import write
 from hrdsl.runtime.search.problem import Progress
 from hrdsl.runtime.searching import Listener, runs_of
 from hrdsl.runtime.steps import Step
 from hrdsl.runtime.trust.correlation import Standing
 from hrdsl.runtime.trust.setting import Setting
 
-EXAMPLE = Path(__file__).parent.parent / "examples" / "hyctas" / "space.arch"
+EXAMPLE = ROOT / "examples" / "hyctas" / "space.arch"
 SPACE = {"classes": 11, "height": 64, "columns": 64, "layers": 4, "filters": 4, "ratio": Fraction(1, 2)}
-ADAMW = Chosen("adamw", {"lr": Fraction(1, 100), "weight_decay": Fraction(1, 100)})
-SUPERNET = {"optimizer": ADAMW, "sample": Chosen("single", {}), "steps": 8000, "batch": 8}
+BLOCKS = """
+train reduced for hyctas_space {
+  sample = single
+  optimizer = adamw(lr = 1e-2, weight_decay = 1e-2)
+  steps = 8000
+  batch = 8
+}
+
+search reduced for hyctas_space {
+  maximize miou
+  minimize macs
+  strategy = random(evaluations = 20)
+  validate = 1000
+  recalibrate = 256
+}
+
+search reduced_front for hyctas_space {
+  maximize miou
+  minimize macs
+  strategy = nsga2(population = 20, generations = 10, crossover = 0.9, mutation = 0.04)
+  validate = 100
+  recalibrate = 64
+}
+"""
 
 
 class Say:
@@ -49,10 +70,9 @@ class Say:
         self.line(f"{name}, seed {seed}: {state.evaluated}/{state.total} evaluated")
 
 
-def reduced(folder: Path, search: Mapping[str, Any], seed: int, device: torch.device, say: Say) -> Setting:
-    """The trained supernet in `folder`, and how candidates are measured: `search` replaces settings of the block `front`."""
-    compiled = compile_file(EXAMPLE, None, SPACE)
-    train, run = runs_of(compiled)
-    train = replace(train, settings={**train.settings, **SUPERNET, "seed": seed})
-    run = replace(run, settings={**run.settings, **search})
+def reduced(folder: Path, search: str, device: torch.device, say: Say) -> Setting:
+    """The trained supernet in `folder`, and candidates as the `search` block of that name measures them."""
+    file = write(folder / "space.arch", EXAMPLE.read_text() + BLOCKS)
+    compiled = compile_file(file, None, SPACE)
+    train, run = runs_of(compiled, "reduced", search)
     return Setting.of(compiled, train, run, folder, device, Listener(training=say.training))

@@ -52,6 +52,15 @@ class Meter:
         self.measured = count
         self.line(f"evaluated {count} in this run  {time.monotonic() - self.begun:.0f} s")
 
+    def latency(self, what: str, done: int, count: int) -> None:
+        """A work or a network whose time was taken."""
+        if done == 1:
+            self.begun = time.monotonic()
+        left = eta(time.monotonic() - self.begun, done, count - done)
+        self.line(f"latency: {what} {done}/{count}  {left}", done == count)
+        if done == count:
+            self.begun = time.monotonic()
+
     def generation(self, state: "Generation") -> None:
         """A finished generation: its front, its hypervolume, the time left."""
         left = eta(state.seconds, self.measured, state.total - state.evaluated)

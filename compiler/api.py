@@ -1,7 +1,7 @@
 """The compiler as one call: a file in, a compiled space out; costs, decisions and modules are made when first asked for."""
 
 import gc
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..dsl import errors
 from ..dsl.diagnostic import ArchError, Diagnostic, Span
-from ..dsl.model import Model, Run, Space, build_model
+from ..dsl.model import TIMES, Model, Run, Space, build_model
 from ..dsl.modules import Module, load
 from ..dsl.syntax import Expr
 from .conditions import forget
@@ -19,10 +19,12 @@ from .graph import Graph
 from .ops import operators
 from .passes import PASSES
 from .recover import all_faults
+from .sym import reads
 
 if TYPE_CHECKING:
     from .cost import Costs
     from .decisions import Decisions
+    from .vector import Array, Genes
 
 
 @dataclass(frozen=True)
@@ -65,11 +67,27 @@ class Compiled:
         """Activity, canonical form, count, sampling, constraints."""
         from .decisions import Decisions
 
-        return Decisions(self.graph, lambda: self.costs)
+        return Decisions(self.graph, lambda: self.costs, self.latency)
+
+    @property
+    def latency(self) -> "Callable[[Genes], Array] | None":
+        """Milliseconds of any matrix of genes on some device, where `timed` gave them."""
+        found: Callable[[Genes], Array] | None = self.shared.get("latency")
+        return found
+
+    def timed(self, latency: "Callable[[Genes], Array]") -> "Compiled":
+        """The same space on a device: constraints of searches may read `latency_ms`."""
+        return replace(self, shared={**self.shared, "latency": latency})
+
+    def prices(self, genes: "Genes", names: Iterable[str]) -> "dict[str, Array]":
+        """Costs by name for a matrix of genes [P, G], each [P]; `latency_ms` too where the space is timed."""
+        found = self.costs(genes, peak="peak_activation_bytes" in names)
+        return {**found, **({name: self.latency(genes) for name in TIMES} if self.latency else {})}
 
     def restricted(self, search: str) -> "Compiled":
-        """The same space under the constraints of one of its searches too."""
-        more = self.graph.searches.get(search, ())
+        """The same space under the constraints of one of its searches too; those on latency only if it is timed."""
+        every = self.graph.searches.get(search, ())
+        more = tuple(c for c in every if self.latency or not reads(c.condition, TIMES))
         if not more:
             return self
         return replace(self, graph=replace(self.graph, constraints=(*self.graph.constraints, *more)))

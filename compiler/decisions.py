@@ -14,6 +14,7 @@ import numpy as np
 
 from ..dsl import errors
 from ..dsl.diagnostic import ArchError, Diagnostic
+from ..dsl.model import TIMES
 from .activity import activity
 from .conflicts import ENUMERABLE, conflict
 from .constraints import existing, resolved
@@ -55,10 +56,13 @@ class Count:
 class Decisions:
     """What may vary in a graph, and which combinations are architectures."""
 
-    def __init__(self, graph: Graph, costs: Callable[[], Costs]) -> None:
-        """`costs` is called when something first asks for a cost."""
+    def __init__(
+        self, graph: Graph, costs: Callable[[], Costs], latency: Callable[[Genes], Array] | None = None
+    ) -> None:
+        """`costs` is called when something first asks for a cost; `latency` gives milliseconds, where constraints read them."""
         self.graph = graph
         self._costs = costs
+        self.latency = latency
         self.decisions = graph.decisions
         self.cardinalities = tuple(len(d) for d in graph.decisions)
         self.activity = activity(graph)
@@ -77,6 +81,9 @@ class Decisions:
         found: dict[str, Array] = {}
 
         def metric(name: str) -> Array:
+            if name in TIMES:
+                assert self.latency is not None
+                return self.latency(genes)
             if name not in found:
                 found.update(self.costs(genes, peak=name == "peak_activation_bytes"))
             return found[name]

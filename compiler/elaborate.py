@@ -6,7 +6,7 @@ from typing import Any
 
 from ..dsl import errors
 from ..dsl.diagnostic import MOST, ArchError, Diagnostic, Span
-from ..dsl.model import Model, Space, Stage
+from ..dsl.model import TIMES, Model, Run, Space, Stage
 from ..dsl.syntax import Binary, Expr, Name, Require
 from .axis import fixed
 from .build import MOST_TIMES, Builder, flatten
@@ -21,7 +21,7 @@ from .routes import run_routes
 from .scope import Path, Scope, said
 from .shape import Shape, text
 from .site import counterexample
-from .sym import Value, aggregate, apply, deps, is_sym, is_truth
+from .sym import Value, aggregate, apply, deps, is_sym, is_truth, reads
 from .unused import unread
 from .values import Alternatives, Cell, Flow, Named, Pipeline, Place, is_callable, kind_of
 
@@ -72,7 +72,7 @@ class Elaborator(Builder):
         output = self.head(flows)
         constraints = (*(self.constraint(r, found) for r in self.space.requires), *self.demands)
         searches = {
-            run.name: tuple(self.constraint(r, found) for r in run.requires)
+            run.name: self.limits(run, found)
             for run in self.model.runs
             if (run.kind, run.space) == ("search", self.space.name)
         }
@@ -390,6 +390,15 @@ class Elaborator(Builder):
         demanded = Constraint(condition, Require(Name(span.text, span=span), span=span), declared=False)
         if condition is not True and demanded not in self.demands:
             self.demands.append(demanded)
+
+    def limits(self, run: Run, found: list[Diagnostic]) -> tuple[Constraint, ...]:
+        """What a search requires beyond its space; only there a latency is known."""
+        self.evaluator.searching = True
+        limits = tuple(self.constraint(r, found) for r in run.requires)
+        self.evaluator.searching = False
+        if run.settings["latency"].name != "table":
+            found += [errors.latency_limit(c.syntax.span) for c in limits if reads(c.condition, TIMES)]
+        return limits
 
     def constraint(self, line: Any, found: list[Diagnostic]) -> Constraint:
         """A `require`; its parts stay apart, because each is judged alone."""

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from ..dsl import errors
 from ..dsl.diagnostic import ArchError, Span
-from ..dsl.model import COSTS
+from ..dsl.model import COSTS, TIMES
 from ..dsl.settings import constant
 from ..dsl.syntax import (
     Attribute,
@@ -87,6 +87,8 @@ class Evaluator:
         """The place of the entry that is evaluated: it owns the decisions among its arguments."""
         self.judging = False
         """Within a constraint: aggregates keep their elements apart."""
+        self.searching = False
+        """Within a constraint of a search, which knows a device."""
 
     # names
 
@@ -104,7 +106,7 @@ class Evaluator:
             return self.plain[name]
         if name in FUNCTIONS:
             return FUNCTIONS[name]
-        if name in COSTS:
+        if name in COSTS or name in TIMES:
             return self._cost(name, span)
         known = {*use.names(), *module.cells, *module.uses, *self.plain, *FUNCTIONS}
         raise ArchError(errors.unknown_name(name, "name", span, known))
@@ -150,7 +152,9 @@ class Evaluator:
         if not self.judging:
             help = "only `require` and goals name costs, which are of the whole network"
             raise ArchError(errors.wrong_kind("a cost", "what one part of the network knows", span, help))
-        return Metric(name, COSTS[name])
+        if name in TIMES and not self.searching:
+            raise ArchError(errors.latency_of_space(span))
+        return Metric(name, {**COSTS, **TIMES}[name])
 
     def declares(self, name: str, use: Scope) -> bool:
         """Whether a name is declared in `use` or outwards; nothing is evaluated."""

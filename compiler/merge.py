@@ -36,7 +36,9 @@ def merged(instructions: Sequence[Instruction]) -> list[Instruction]:
     if not gone:
         return list(instructions)
     room = max(makers) + 1
-    kept = [_one(chains[i.out], room) if len(chains.get(i.out, ())) > 1 else i for i in instructions if i.out not in gone]
+    kept = [
+        _one(chains[i.out], room) if len(chains.get(i.out, ())) > 1 else i for i in instructions if i.out not in gone
+    ]
     return [Instruction(Room, (), (), {}, room), *kept]
 
 

@@ -153,7 +153,8 @@ class _Builder:
 
     def step(self, node: Node, path: str, args: list[Any], kwargs: dict[str, Any]) -> fx.Node:
         if TRAINING in args:
-            return self.module(node, nn.Dropout(args[1]), args[0])
+            kind = getattr(nn, path.rpartition(".")[2].capitalize())
+            return self.module(node, kind(args[1]), args[0])
         return self.call(path, tuple(args), kwargs)
 
     def call(self, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> fx.Node:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..dsl import errors
 from ..dsl.diagnostic import MOST, Diagnostic, Span
-from ..dsl.model import COSTS
+from ..dsl.model import COSTS, TIMES
 from ..dsl.modules import STD, Module
 from ..dsl.syntax import (
     Attribute,
@@ -82,7 +82,7 @@ def declared(block: Block) -> set[str]:
 
 def unknown_names(module: Module, operators: Operators, blocks: Iterable[Block]) -> list[Diagnostic]:
     """The faults of some cells and spaces of a module; a name that is unknown in several places is said once."""
-    language = {*module.cells, *module.uses, *operators, *FUNCTIONS, *COSTS}
+    language = {*module.cells, *module.uses, *operators, *FUNCTIONS, *COSTS, *TIMES}
     found: list[Diagnostic] = []
     for block in blocks:
         own = declared(block) | ({"x"} if block.kind == "cell" else set(PLACES))

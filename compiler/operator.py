@@ -105,6 +105,8 @@ class Operator:
     """Whether each of its channels is made of all channels of the input."""
     joins: ClassVar[bool] = False
     """Whether it takes the same channel of several inputs together."""
+    affine: ClassVar[bool] = False
+    """Whether a constant that is added to its input, the same everywhere, adds a constant to its result."""
     scales: ClassVar[str] = ""
     """The parameter with a factor for each channel."""
 

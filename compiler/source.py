@@ -60,8 +60,8 @@ def _made(module: nn.Module) -> str:
         case nn.BatchNorm1d() | nn.BatchNorm2d():
             kind = type(module).__name__
             return f"nn.{kind}({module.num_features}, eps={module.eps!r}, momentum={module.momentum!r})"
-        case nn.Dropout():
-            return f"nn.Dropout({module.p!r})"
+        case nn.Dropout() | nn.Dropout1d() | nn.Dropout2d() | nn.Dropout3d():
+            return f"nn.{type(module).__name__}({module.p!r})"
     raise TypeError(f"no text for {type(module).__name__}")
 
 

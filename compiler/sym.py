@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
-from itertools import product
+from itertools import chain, product
 from math import gcd, prod
 from typing import Any
 from weakref import WeakValueDictionary
@@ -264,6 +264,13 @@ def depends_on_cost(value: Value) -> bool:
     return isinstance(value, Metric) or (isinstance(value, Apply) and value.priced)
 
 
+def reads(value: Value, names: Iterable[str]) -> bool:
+    """Whether a value reads one of these costs of the whole network."""
+    if isinstance(value, Metric):
+        return value.name in names
+    return isinstance(value, Apply) and value.priced and any(reads(a, names) for a in value.args)
+
+
 def size(decisions: Iterable[Decision]) -> int:
     return prod([len(d.values) for d in decisions])
 
@@ -317,11 +324,19 @@ def _applied(function: str, *args: Value) -> Value:
     over = joint(args)
     if over is None:
         return _shorter(function, args)
-    columns = [spread(a, over) for a in args]
     run = FUNCTIONS[function]
-    if function in BITWISE and len(args) == 2 and all(a.truths if isinstance(a, Table) else isinstance(a, bool) for a in args):
+    if function in BITWISE and len(args) == 2 and all(a.truths if type(a) is Table else type(a) is bool for a in args):
         run = BITWISE[function]
-    return _canonical(over, tuple(map(run, *columns)))
+        first, last = sorted(args, key=lambda a: a.deps[0].index) if all(map(is_sym, args)) else (True, True)
+        if is_sym(first) and first.deps[-1].index < last.deps[0].index:
+            return _crossed(function, first, last)
+    return _canonical(over, tuple(map(run, *[spread(a, over) for a in args])))
+
+
+def _crossed(function: str, first: Table, last: Table) -> Table:
+    """Two conditions on different decisions, joined: each of these decisions changes something."""
+    rows = ((False,) * len(last.values), last.values) if function == "and" else (last.values, (True,) * len(last.values))
+    return Table(first.deps + last.deps, tuple(chain.from_iterable(map(rows.__getitem__, first.values))))
 
 
 def joint(values: tuple[Value, ...]) -> tuple[Decision, ...] | None:

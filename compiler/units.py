@@ -21,6 +21,7 @@ from ..dsl.diagnostic import Span
 from .axis import Axis, Chosen, Joined, Prefix, fixed
 from .graph import Graph, Node, Switch
 from .shape import Shape
+from .silence import absorbed
 from .specialise import Live, Specialiser
 from .sym import Decision, Value, apply, at, deps
 
@@ -40,13 +41,15 @@ class Slice:
 @dataclass(frozen=True, slots=True)
 class Group:
     """The units of one decision. `factors` are the vectors whose entries scale what the units hand on: the last
-    normalisations before other channels read them. At least `least` units stay."""
+    normalisations before other channels read them. A unit with factors of 0 still hands on its offsets, which batch statistics
+    absorb; `offsets` are those that nothing absorbs. At least `least` units stay."""
 
     decision: Decision
     count: int
     least: int
     slices: tuple[Slice, ...]
     factors: tuple[Slice, ...]
+    offsets: tuple[Slice, ...] = ()
 
     @property
     def path(self) -> str:
@@ -82,10 +85,11 @@ def units(graph: Graph, genes: Sequence[int]) -> tuple[tuple[Group, ...], tuple[
     """The groups of units that are live in an architecture, and the decisions over counts that have none."""
     found: list[Group] = []
     refused: list[Refusal] = []
-    readers = _readers(graph, genes)
+    lives = Specialiser(graph)(genes)
+    readers = _readers(graph, lives)
     for decision in filter(counts, graph.decisions):
         try:
-            group = _group(graph, decision, genes, readers[decision])
+            group = _group(graph, decision, genes, readers[decision], lives)
         except Refused as fault:
             refused.append(Refusal(decision, str(fault), fault.span))
             continue
@@ -94,10 +98,10 @@ def units(graph: Graph, genes: Sequence[int]) -> tuple[tuple[Group, ...], tuple[
     return tuple(found), tuple(refused)
 
 
-def _readers(graph: Graph, genes: Sequence[int]) -> dict[Decision, list[Live]]:
+def _readers(graph: Graph, lives: Sequence[Live]) -> dict[Decision, list[Live]]:
     """For each decision the live operations that it changes, in order."""
     found: dict[Decision, list[Live]] = defaultdict(list)
-    for live in Specialiser(graph)(genes):
+    for live in lives:
         for decision in graph.nodes[live.node].deps:
             found[decision].append(live)
     return found
@@ -112,11 +116,16 @@ def counts(decision: Decision) -> bool:
     return len(steps) == 1 and (step := steps.pop()) > 0 and values[0] >= 0 and values[0] % step == 0
 
 
-def _group(graph: Graph, decision: Decision, genes: Sequence[int], lives: list[Live]) -> Group:
+def _group(
+    graph: Graph, decision: Decision, genes: Sequence[int], lives: list[Live], everything: Sequence[Live]
+) -> Group:
     view = _View(graph, decision, genes)
     view.switches()
     slices = tuple(s for live in lives for s in view.slices(live))
-    return Group(decision, view.count, decision.values[0] // view.step, slices, _factors(view, lives))
+    factors = _factors(view, lives)
+    loud = {s.weight.rpartition(".")[0] for s in factors} if not absorbed(graph, factors, everything) else set()
+    offsets = tuple(s for s in slices if s.weight.rpartition(".")[0] in loud and s.weight.endswith(".bias"))
+    return Group(decision, view.count, decision.values[0] // view.step, slices, factors, offsets)
 
 
 class _View:

@@ -501,6 +501,16 @@ def several_heads(kind: str, space: str, span: Span) -> Diagnostic:
     return Diagnostic("E505", f"`{kind}` takes one head, space `{space}` has several", Label(span), help=help)
 
 
+def latency_of_space(span: Span) -> Diagnostic:
+    help = "a space is the same on every machine: bound the latency in a `search` block"
+    return Diagnostic("E506", "only a search knows a latency", Label(span), help=help)
+
+
+def latency_limit(span: Span) -> Diagnostic:
+    help = "limits are checked before anything is measured: write `latency = table`"
+    return Diagnostic("E507", "a limit on the latency needs a table", Label(span), help=help)
+
+
 # W6xx: warnings ----------------------------------------------------------------------------------------------------
 
 

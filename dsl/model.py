@@ -284,16 +284,18 @@ def _run(block: Block, spaces: list[str], found: list[Diagnostic]) -> Run | None
 
 COSTS = {"macs": "", "parameters": "", "peak_activation_bytes": "bytes"}
 """Costs that a goal or a constraint may name, with their units."""
+TIMES = {"latency_ms": ""}
+"""What a search may name besides: it depends on a device."""
 METRICS = ("miou", "accuracy", "loss")
 """What a task can measure."""
 
 
 def _objective(goal: Goal, found: list[Diagnostic]) -> Objective | None:
-    known = (*COSTS, *METRICS)
+    known = (*COSTS, *TIMES, *METRICS)
     if not isinstance(goal.value, Name) or goal.value.text not in known:
         found.append(errors.unknown_objective(goal.value.span.text, goal.value.span, known))
         return None
     return Objective(goal.value.text, goal.direction == "maximize", goal.span)
 
 
-__all__ = ["COSTS", "METRICS", "Branch", "Model", "Objective", "Run", "Space", "Stage", "build_model"]
+__all__ = ["COSTS", "METRICS", "TIMES", "Branch", "Model", "Objective", "Run", "Space", "Stage", "build_model"]

@@ -104,6 +104,22 @@ _STRATEGIES = {
     "random": {"evaluations": _BUDGET},
     "exhaustive": {"most": Option("whole", 10_000, least=1, most=10_000_000, docs="more architectures are refused")},
 }
+_CONDITIONS = {
+    "batch": Option("whole", 1, least=1, most=100_000, docs="images at once"),
+    "threads": Option("whole", 1, least=1, most=1_024, docs="of the processor"),
+    "device": Option("text", "same", choices=("same", "cpu", "cuda"), docs="same: that of the search"),
+    "precision": Option("text", "float32", choices=("float32", "bfloat16", "float16"), docs="in which networks run"),
+}
+_LATENCIES = {
+    "table": {
+        **_CONDITIONS,
+        "seconds": Option("number", Fraction(1, 20), least=0, most=3_600, docs="for each work; a network takes ten times"),
+        "works": Option("whole", 1000, least=1, most=1_000_000, docs="most works measured; others are interpolated"),
+        "correct": Option("whole", 8, least=0, most=10_000, docs="whole networks that correct the table"),
+        "hold": Option("whole", 8, least=0, most=10_000, docs="whole networks that its error is taken on"),
+    },
+    "measured": {**_CONDITIONS, "seconds": Option("number", 1, least=0, most=3_600, docs="for each network")},
+}
 _DATA = {
     "data": Option("text", "digits.scenes", choices=("digits.scenes", "digits.match"), docs="the data set"),
     "images": Option("whole", 4000, least=1, most=10_000_000, docs="training images"),
@@ -129,6 +145,7 @@ OPTIONS: dict[str, dict[str, Option]] = {
         "split": Option("expression", None, docs="a search of its own for each value that this takes in the space"),
         "validate": Option("whole", 200, least=1, most=1_000_000, docs="validation images for each candidate"),
         "recalibrate": Option("whole", 64, least=1, most=1_000_000, docs="training images that renew the statistics"),
+        "latency": Option("call", Chosen("table", {}), calls=_LATENCIES, docs="how `latency_ms` is found"),
         "share": Option("flag", True, docs="what candidates of a generation compute alike is computed once"),
         "fold": Option("flag", True, docs="candidates are measured with statistics folded into weights, channels last"),
         "precision": Option("text", "float32", choices=PRECISIONS[1:], docs="in which candidates are measured"),
@@ -151,6 +168,7 @@ ELSEWHERE = {
         ("random", "distill", "operators", "decay", "priors"),
         "it belongs to the sampling: `sample = sandwich(random = 2)`",
     ),
+    **dict.fromkeys(("threads", "device", "hold"), "it belongs to the latency: `latency = table(threads = 1)`"),
     **dict.fromkeys(
         ("warm", "warmup", "factor", "every", "power"), "it belongs to the schedule: `schedule = cosine(warm = 1/10)`"
     ),

@@ -27,6 +27,8 @@ def strategy_faults(block: Block, strategy: Chosen | None, goals: "Sequence[Obje
         )
     if strategy.name == "nsga3" and count == 1:
         yield errors.bad_setting("strategy", "NSGA-III needs at least two goals", line.value.span, "aging")
+    if not isinstance(weights, list):
+        return
     if weights and len(weights) != count:
         example = f"nsga2(weights = [{', '.join(['1'] * count)}])"
         why = f"{len(weights)} weights for {count} goals"

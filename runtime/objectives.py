@@ -8,7 +8,8 @@ import numpy as np
 from ..compiler.api import Compiled
 from ..compiler.decisions import Decisions
 from ..compiler.linked import Weighed, owners, weighed
-from ..dsl.model import COSTS, Run
+from ..dsl.model import COSTS, TIMES, Run
+from .latency.goal import tabled
 from .search.linkage import Linkage, Unit
 from .search.problem import Evaluation, Measure, Objective, Problem
 
@@ -19,7 +20,8 @@ def objectives_of(run: Run) -> tuple[Objective, ...]:
     """The goals of a search block; accuracy against MACs where it names none."""
     if not run.objectives:
         return Objective("miou", maximize=True), Objective("macs", exact=True)
-    return tuple(Objective(o.name, o.maximize, o.name in COSTS) for o in run.objectives)
+    exact = {*COSTS, *(TIMES if tabled(run) else ())}
+    return tuple(Objective(o.name, o.maximize, o.name in exact) for o in run.objectives)
 
 
 def problem_of(
@@ -31,7 +33,7 @@ def problem_of(
     counter = iter(range(1, 1 << 60))
 
     def cheap(genes: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        costs = compiled.costs(genes, peak="peak_activation_bytes" in exact)
+        costs = compiled.prices(genes, exact)
         return (
             np.stack([costs[name].astype(np.float64) for name in exact], axis=1) if exact else np.zeros((len(genes), 0))
         )

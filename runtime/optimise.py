@@ -3,10 +3,9 @@
 What was not read gets no momentum, no weight decay and no bias-correction step.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import pairwise, product
-from math import sqrt
 from typing import Any
 
 import torch
@@ -22,6 +21,8 @@ Reading = tuple[Runs, ...]
 Box = tuple[tuple[int, int], ...]
 """(start, length) on each axis."""
 Boxes = Mapping[str, tuple[Box, ...]]
+Views = tuple[Tensor, Tensor, Tensor, Tensor]
+"""Parameter, gradient and both states of a box."""
 
 
 def touched(names: tuple[str, ...], architectures: Iterable[tuple[Live, ...]]) -> Boxes:
@@ -81,10 +82,10 @@ class Optimizer:
         self.first = torch.zeros_like(store.flat)
         self.second = torch.zeros_like(store.flat) if name == "adamw" else self.first
         self.counts = dict.fromkeys(store.places, 0)
-        self._boxes: dict[tuple[str, Box], tuple[Tensor, Tensor, Tensor, Tensor]] = {}
+        self._boxes: dict[tuple[str, Box], Views] = {}
 
-    def _box(self, name: str, box: Box) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Parameter, gradient and both states of one box."""
+    def _box(self, name: str, box: Box) -> Views:
+        """The views of one box."""
         found = self._boxes.get((name, box))
         if found is None:
             place = self.store.places[name]
@@ -129,15 +130,18 @@ class Optimizer:
         views = self._places(boxes)
         for name in boxes:
             self.counts[name] += 1
-        parameters, gradients, first, second = (list(column) for column in zip(*views, strict=True))
         if self.decay:
             self._decay([p for p in (views if decayed is None else self._places(decayed)) if p[0].dim() > 1], rate)
+        parameters, gradients, first, second = ([t.contiguous() for t in column] for column in zip(*views, strict=True))
         if self.name == "adamw":
             self._adam(names, parameters, gradients, first, second, rate)
+            self._write(3, views, second)
         else:
             self._sgd(parameters, gradients, first, rate)
+        self._write(0, views, parameters)
+        self._write(2, views, first)
 
-    def _decay(self, places: list[tuple[Tensor, Tensor, Tensor, Tensor]], rate: float) -> None:
+    def _decay(self, places: list[Views], rate: float) -> None:
         """AdamW shrinks weights, SGD adds a share of them to their gradients."""
         parameters = [p[0] for p in places]
         if parameters and self.name == "adamw":
@@ -154,20 +158,25 @@ class Optimizer:
         second: list[Tensor],
         rate: float,
     ) -> None:
-        counts = [self.counts[n] for n in names]
-        torch._foreach_lerp_(first, gradients, 0.1)
-        torch._foreach_mul_(second, 0.999)
-        torch._foreach_addcmul_(second, gradients, gradients, 0.001)
-        scale = torch._foreach_sqrt(second)
-        torch._foreach_div_(scale, [sqrt(1 - 0.999**n) for n in counts])
-        torch._foreach_add_(scale, 1e-8)
-        torch._foreach_addcdiv_(parameters, first, scale, [-rate / (1 - 0.9**n) for n in counts])
+        """Of dense tensors: torch's fused kernels read memory in a row, which a box with gaps is copied to before."""
+        steps = torch.tensor([float(self.counts[n]) for n in names], device=self.store.flat.device).unbind()
+        rates = {"lr": rate, "beta1": 0.9, "beta2": 0.999, "weight_decay": 0.0, "eps": 1e-8}
+        torch._fused_adamw_(  # type: ignore[call-overload]
+            parameters, gradients, first, second, [], list(steps), amsgrad=False, maximize=False, **rates
+        )
 
     def _sgd(self, parameters: list[Tensor], gradients: list[Tensor], first: list[Tensor], rate: float) -> None:
-        torch._foreach_mul_(first, self.momentum)
-        torch._foreach_add_(first, gradients)
-        torch._foreach_add_(parameters, gradients, alpha=-rate)
-        torch._foreach_add_(parameters, first, alpha=-rate * self.momentum)
+        rates = {"lr": rate, "momentum": self.momentum, "weight_decay": 0.0, "dampening": 0.0}
+        torch._fused_sgd_(  # type: ignore[call-overload]
+            parameters, gradients, first, nesterov=True, maximize=False, is_first_step=False, **rates
+        )
+
+    @staticmethod
+    def _write(place: int, views: Sequence[Views], dense: Sequence[Tensor]) -> None:
+        """Copies of boxes with gaps, back to the store."""
+        gaps = [(v[place], d) for v, d in zip(views, dense, strict=True) if d is not v[place]]
+        if gaps:
+            torch._foreach_copy_([v for v, _ in gaps], [d for _, d in gaps])
 
     @torch.no_grad()
     def clear(self, boxes: Boxes) -> None:

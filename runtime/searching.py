@@ -15,11 +15,13 @@ import torch
 from ..compiler.api import Compiled
 from ..dsl import errors
 from ..dsl.diagnostic import ArchError
-from ..dsl.model import Run
+from ..dsl.model import TIMES, Run
 from ..dsl.modules import Module
 from .device import one_thread
 from .distributed import ALONE, Group
 from .evaluation import Evaluator, Options
+from .latency.goal import timed, with_latency
+from .latency.table import Heard as Timed
 from .objectives import objectives_of, problem_of
 from .search.front import Front
 from .search.guard import guarded
@@ -43,6 +45,7 @@ class Listener:
     training: Progress | None = None
     generation: Callable[[Generation], None] | None = None
     evaluated: Callable[[int], None] | None = None
+    latency: Timed | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +121,9 @@ def measure_of(trainer: SupernetTrainer, run: Run, cache: Path | None = None) ->
     settings, size = trainer.settings, trainer.compiled.graph.input.extent[0]
     calibration = calibration_of(trainer, run)
     validation = examples(settings["data"], "val", run.settings["validate"], size, trainer.device, cache)
-    measured = [o.name for o in objectives_of(run) if not o.exact]
-    return Evaluator(trainer.planner, calibration, validation, measured, Options.of(run.settings))
+    measured = [o.name for o in objectives_of(run) if not o.exact and o.name not in TIMES]
+    found = Evaluator(trainer.planner, calibration, validation, measured, Options.of(run.settings))
+    return with_latency(found, trainer.compiled, run, trainer.device, trainer.store)
 
 
 @contextmanager
@@ -155,6 +159,7 @@ def search(
     Raises ArchError, RunError, StudyError.
     """
     train, run = runs_of(compiled, *names)
+    compiled = timed(compiled, run, folder, device, cache, listen.latency)
     restricted = compiled.restricted(run.name)
     restricted.decisions.check()
     config = config_of(run, restricted, seed)

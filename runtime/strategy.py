@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from ..compiler.api import Compiled
 from ..compiler.decisions import Count
 from ..dsl import errors
@@ -39,14 +41,13 @@ def config_of(run: Run, compiled: Compiled, seed: int | None) -> Config:
 
 def reference(run: Run, compiled: Compiled) -> tuple[float, ...] | None:
     """Where hypervolume is measured from: no accuracy, at the worst end of each cost; None where a goal has no worst end."""
-    ends = {
-        False: compiled.costs.one(compiled.decisions.largest()),
-        True: compiled.costs.one(compiled.decisions.smallest()),
-    }
     goals = objectives_of(run)
+    space, exact = compiled.decisions, [o.name for o in goals if o.exact]
+    rows = {False: space.largest(), True: space.smallest()}
+    ends = {end: compiled.prices(np.array([genes], np.int16), exact) for end, genes in rows.items()}
     if any(not o.exact and not o.maximize for o in goals):
         return None
-    return tuple(float(ends[o.maximize][o.name]) if o.exact else 0.0 for o in goals)
+    return tuple(float(ends[o.maximize][o.name][0]) if o.exact else 0.0 for o in goals)
 
 
 def _given(strategy: Chosen, run: Run, compiled: Compiled) -> dict[str, Any]:

@@ -50,13 +50,13 @@ class Stop(BaseException):
     """An interrupt that no engine may swallow."""
 
 
-def stopping(at: int) -> Callable[[Genome], Sequence[float]]:
+def stopping(at: int, score: Callable[[Genome], Sequence[float]] = accuracy) -> Callable[[Genome], Sequence[float]]:
     count = itertools.count()
 
     def measure(genome: Genome) -> Sequence[float]:
         if next(count) == at:
             raise Stop
-        return accuracy(genome)
+        return score(genome)
 
     return measure
 
@@ -67,12 +67,14 @@ def test_interrupted_anywhere_is_uninterrupted(name: str, tmp_path: Path) -> Non
     run, config = WAYS[name]
     identity = identify("space", OBJECTIVES, config, name)
 
+    space = Gated(MEDIUM if name == "exhaustive" else LARGE)
+
     def searched(path: Path, measure: Callable[[Genome], Sequence[float]]) -> Front:
         with Study(path, identity) as study:
-            return run(toy(Gated(LARGE), measure), config, study)
+            return run(toy(space, measure), config, study)
 
     whole = searched(tmp_path / "whole", accuracy)
-    for at in (0, 1, 9, 10, 11, 25, 30, 43):
+    for at in (0, 9, 10, 25, 43):
         path = tmp_path / str(at)
         for again in (at, 5):
             try:
@@ -318,9 +320,9 @@ TRIO = """
 hrdsl 1
 use std.blocks
 
-cell plain(kernel = 3) { out = x -> conv(kernel, width) }
-cell wide(expand = 1) { out = x -> conv(1, width * expand) -> relu -> conv(1, width) }
-cell block() {
+cell plain(width, kernel = 3) { out = x -> conv(kernel, width) }
+cell wide(width, expand = 1) { out = x -> conv(1, width * expand) -> relu -> conv(1, width) }
+cell block(width) {
   body in {plain(kernel in {1, 3, 5}), wide(expand in {1, 2, 3, 4}), identity}
   out = x -> body -> relu
 }
@@ -334,7 +336,7 @@ space s {
     cell = block
     times = depth
   }
-  head = conv(1, width in {2, 4, 6})
+  head = conv(1, width in {2, 4, 6, 8})
 }
 
 search front for s {
@@ -497,7 +499,7 @@ def reduced(text: str) -> Compiled:
     from hrdsl.dsl.diagnostic import Source
     from hrdsl.dsl.modules import load_source
 
-    small = {"height": 32, "columns": 32, "layers": 6, "filters": 4}
+    small = {"height": 64, "columns": 64, "layers": 6, "filters": 4}
     return compile_module(load_source(Source("space.arch", text)), settings=small)
 
 
@@ -563,17 +565,12 @@ def test_a_split_search_goes_on_anywhere(tmp_path: Path) -> None:
     for at in (0, 7, 31, 32, 33, 70):
         path = tmp_path / str(at)
         with pytest.raises(Stop):
-            searched(path, stopping(at))
-        assert searched_again(path, identity, space) == whole
+            searched(path, stopping(at, scored))
+        assert searched(path, scored) == whole
         assert table(path) == table(tmp_path / "whole")
     rows = read(tmp_path / "whole")[1]
     assert [row.position for row in rows] == list(range(96))
     assert max(row.generation for row in rows) == 12
-
-
-def searched_again(path: Path, identity: Any, space: Compiled) -> Any:
-    with Study(path, identity) as study:
-        return explored(space, study, scored)
 
 
 def test_the_parts_of_hyctas() -> None:
@@ -627,7 +624,8 @@ def test_a_search_starts_from_a_study(tmp_path: Path) -> None:
 
     explore(space, run, problem_of(space, run, one_by_one(measure)), config_of(run, space, 0), starts=begun)
     ends = (space.decisions.smallest(), space.decisions.largest())
-    assert seen[:8] == list(dict.fromkeys((*ends, *begun)))[:8]
+    first = list(dict.fromkeys((*ends, *begun)))[:8]
+    assert len(first) > 3 and seen[: len(first)] == first
 
 
 def test_a_search_starts_from_another_version_of_its_space(tmp_path: Path) -> None:
@@ -635,7 +633,7 @@ def test_a_search_starts_from_another_version_of_its_space(tmp_path: Path) -> No
     old = compile_text(TRIO)
     front = studied(old, tmp_path)
     new = compile_text(
-        TRIO.replace("depth in 1..3", "depth in 2..4").replace("width in {2, 4, 6}", "width in {4, 6, 8}")
+        TRIO.replace("depth in 1..3", "depth in 2..4").replace("width in {2, 4, 6, 8}", "width in {4, 6, 8, 10}")
     )
     begun = starting.starts(new, [tmp_path], seed=0)
     assert new.decisions.feasible(np.array(begun, np.int16)).all()
@@ -670,7 +668,7 @@ def test_a_start_that_breaks_a_constraint_is_mended(tmp_path: Path) -> None:
 def test_a_study_remembers_what_it_started_from(tmp_path: Path) -> None:
     config = Config(population=4, generations=2)
     Study(tmp_path / "s", identify("space", OBJECTIVES, config, "nsga2", [(1, 2)])).close()
-    with pytest.raises(StudyError, match='from was ".*" and is null'):
+    with pytest.raises(StudyError, match=r'from was ".*" and is null'):
         Study(tmp_path / "s", identify("space", OBJECTIVES, config, "nsga2"))
 
 

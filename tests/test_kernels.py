@@ -100,6 +100,18 @@ def links() -> Iterator[Link]:
     yield Link(normal(24), torch.relu, precise(5, 24, 3, 3), None, Convolution(2, 1, 1, 1))
 
 
+def test_what_has_room_is_kept(always: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first chain of a run keeps what lies between its links, as torch does; the second finds no room left."""
+    row = list(links())
+    x = precise(3, 6, 13, 11)
+    between = 3 * 13 * 11 * 24 * 11  # five normalised and activated maps, six convolved ones
+    monkeypatch.setattr(kernels, "ROOM", between)
+    room = Room()
+    assert "Chain" not in type(chain(x, room, *row).grad_fn).__name__
+    assert room.left == 0
+    assert "Chain" in type(chain(x, room, *row).grad_fn).__name__
+
+
 @pytest.mark.parametrize("first", (0, 1))
 def test_a_chain_is_its_links_in_a_row(always: None, first: int) -> None:
     row = list(links())[first:]

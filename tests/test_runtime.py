@@ -227,15 +227,15 @@ def test_interrupt_within_an_update(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     """Half an update is never kept: the last checkpoint stands."""
     monkeypatch.setattr(train, "SAVE_EVERY", 0.0)
     shared = trainer()
-    foreach = torch._foreach_addcdiv_
+    fused = torch._fused_adamw_
 
-    def interrupted(*args: Any) -> None:
+    def interrupted(*args: Any, **options: Any) -> None:
         if shared.done == 3:
             raise KeyboardInterrupt
-        foreach(*args)
+        fused(*args, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(torch, "_foreach_addcdiv_", interrupted)
+        patch.setattr(torch, "_fused_adamw_", interrupted)
         with pytest.raises(KeyboardInterrupt):
             shared.run(tmp_path / "c")
     assert checkpoint.load(tmp_path / "c")["step"] == 3

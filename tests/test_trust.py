@@ -18,7 +18,7 @@ import pytest
 from hrdsl.cli.main import main
 from hrdsl.compiler.api import Compiled, compile_file
 from hrdsl.runtime.faults import RunError
-from hrdsl.runtime.search.front import Front
+from hrdsl.runtime.search import nsga2
 from hrdsl.runtime.search.problem import Config, Evaluation, Objective, Problem, one_by_one
 from hrdsl.runtime.search.study import Identity, Row, Study
 from hrdsl.runtime.trust import agreement as trust
@@ -189,23 +189,17 @@ def grid(calls: list[tuple[int, ...]]) -> Problem:
     return Problem(Grid(), GOALS, one_by_one(measure), lambda genes: genes[:, :1].astype(float))
 
 
-def learnt(problem: Problem, config: Config, study: Any, progress: Any) -> Front:
-    from hrdsl.runtime.search import nsga2
-
-    return nsga2.run(problem, config, study, progress)
-
-
 def test_a_comparison_measures_each_genome_once_and_resumes(tmp_path: Path) -> None:
     configs = {s: Config(seed=s, population=10, generations=4, reference=(0.0, 20.0)) for s in (0, 1)}
     calls: list[tuple[int, ...]] = []
     problem = grid(calls)
-    found = comparison.compare(problem, "nsga2", learnt, configs, 2, tmp_path, "x")
+    found = comparison.compare(problem, "nsga2", nsga2.engine, configs, 2, tmp_path, "x")
     assert len(calls) == len(set(calls))
     ours, other = found.races
     assert (ours.evaluations, other.evaluations) == (40, 80)
     assert {len(rows) for rows in ours.rows.values()} == {40} and {len(r) for r in other.rows.values()} == {80}
     before = len(calls)
-    again = comparison.compare(problem, "nsga2", learnt, configs, 2, tmp_path, "x")
+    again = comparison.compare(problem, "nsga2", nsga2.engine, configs, 2, tmp_path, "x")
     assert len(calls) == before and again == found
     for seed, rows in ours.rows.items():
         assert found.finals["nsga2"][seed] == pytest.approx(area([r.evaluation.values for r in rows]) / 20)

@@ -54,6 +54,7 @@ SIGNATURES: dict[str, str] = {
     "bn": "eps=1 momentum=1 init=1",
     "ln": "eps=1",
     "dropout": "p=0.5",
+    "drop_path": "rate=0.1",
     "scale": "init=1 each=False learned=True",
     "split": "parts index",
     "resize": "mode='bilinear'",
@@ -253,7 +254,7 @@ def learned(x: Flow, count: Any, width: Any, deviation: Any) -> Result:
 
 
 FUNCTIONS: dict[str, Callable[..., Result]] = {
-    **dict.fromkeys((*PLAIN, "dropout"), same),
+    **dict.fromkeys((*PLAIN, "dropout", "drop_path"), same),
     **dict.fromkeys(("bn", "ln"), bn),
     "conv": conv,
     "up_conv": up_conv,
@@ -281,7 +282,7 @@ FUNCTIONS: dict[str, Callable[..., Result]] = {
 
 def operate(name: str, settings: dict[str, Any], inputs: tuple[Flow, ...]) -> Flow:
     """One operator applied. Raises Wrong where it cannot be."""
-    if name in ("identity", "dropout") or (name in LISTS and len(inputs) == 1):
+    if name in ("identity", "dropout", "drop_path") or (name in LISTS and len(inputs) == 1):
         return inputs[0]
     try:
         tensor, stride, parameters, macs = FUNCTIONS[name](*inputs, **settings)

@@ -5,7 +5,7 @@ from dataclasses import is_dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from ...dsl.model import COSTS
+from ...dsl.model import COSTS, TIMES
 from ...dsl.packages import entry_points, faulty, load, package
 from ...dsl.pieces import WORDS
 from ..functions import FUNCTIONS
@@ -13,7 +13,7 @@ from ..operator import KINDS, Operator, signature
 from .attention import Attention, MaskedAttention
 from .convolution import Conv, Depthwise, UpConv
 from .coordinates import Coordinates
-from .elementwise import Activation, Add, Dropout, Identity, Multiply, Scale
+from .elementwise import Activation, Add, Dropout, DropPath, Identity, Multiply, Scale
 from .folding import FoldChannels, UnfoldChannels
 from .layout import Concat, Split, ToMap, ToTokens, Transpose
 from .learned import Learned
@@ -37,6 +37,7 @@ BUILTIN: tuple[type[Operator], ...] = (
     *Activation.all(),
     Identity,
     Dropout,
+    DropPath,
     Scale,
     Add,
     Multiply,
@@ -87,7 +88,7 @@ class Operators(Mapping[str, type[Operator]]):
 
     def _may_add(self, entry: "EntryPoint") -> bool:
         """Raises unless the name is free."""
-        if entry.name in {*self._known, *FUNCTIONS, *COSTS, *WORDS}:
+        if entry.name in {*self._known, *FUNCTIONS, *COSTS, *TIMES, *WORDS}:
             raise faulty(entry, "operator", "the name belongs to the language")
         if not entry.name.isidentifier() or not entry.name.isascii():
             raise faulty(entry, "operator", "the name is no name of the language")

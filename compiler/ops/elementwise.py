@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, cast, Literal
 
+from ...dsl import errors
+from ...dsl.diagnostic import ArchError
 from ..axis import fixed
 from ..operator import Ask, Call, In, Operator, Out, Par, Site, Step, Weight
 from ..shape import Shape
@@ -97,6 +99,7 @@ class Identity(Operator):
     """The flow itself."""
 
     name: ClassVar[str] = "identity"
+    affine: ClassVar[bool] = True
     summary: ClassVar[str] = "the flow itself"
 
     def shape(self, site: Site, *x: Shape) -> Shape:
@@ -122,6 +125,44 @@ class Dropout(Operator):
         return (Call("torch.nn.functional.dropout", (In(0), real(ask(self.p)), TRAINING)),)
 
 
+@dataclass(frozen=True, slots=True)
+class DropPath(Operator):
+    """In training each sample is 0 with probability `rate`, otherwise divided by 1 - rate; nothing in evaluation. Any form ->
+    the same.
+
+    It ends the residual branch that is left out: stochastic depth (Huang et al. 2016, arXiv 1603.09382, Section 3; of paths,
+    Larsson et al. 2017, arXiv 1605.07648).
+    """
+
+    name: ClassVar[str] = "drop_path"
+    summary: ClassVar[str] = "stochastic depth in training"
+
+    rate: Value = field(default=Fraction(1, 10), metadata={"kind": "number"})
+
+    def shape(self, site: Site, *x: Shape) -> Shape:
+        if not 0 <= cast(Fraction, self.rate) < 1:
+            title, rate = "rate` of `drop_path", str(self.rate)
+            raise ArchError(errors.out_of_range(title, rate, "at least 0 and below 1", site.at("rate"), site.span))
+        if x[0].copies != 1:
+            help = "drop what has been joined: `from_windows(x) -> drop_path`"
+            raise ArchError(errors.wrong_form("drop_path", "one in windows", "a flow of whole samples", site.span, help))
+        return x[0]
+
+    def lower(self, ask: Ask, x: tuple[Shape, ...], y: Shape) -> tuple[Step, ...]:
+        rate = real(ask(self.rate))
+        if not rate:
+            return ()
+        # The samples as channels of one sample, of which whole ones are dropped.
+        drop = f"torch.nn.functional.dropout{DIMENSIONS[y.form]}d"
+        return (
+            Call("torch.unsqueeze", (In(0), 0)),
+            Call(drop, (Out(0), rate, TRAINING)),
+            Call("torch.squeeze", (Out(1), 0)),
+        )
+
+
+DIMENSIONS = {"map": 3, "tokens": 2, "vector": 1}
+"""Axes behind that of the samples."""
 TRAINING = "<training>"
 """Stands for the flag that says whether a network trains."""
 
@@ -134,6 +175,7 @@ class Scale(Operator):
     """
 
     name: ClassVar[str] = "scale"
+    affine: ClassVar[bool] = True
     summary: ClassVar[str] = "a factor, learned or fixed"
 
     init: Value = field(default=1, metadata={"kind": "number"})
@@ -161,6 +203,7 @@ class Add(Operator):
     """The sum of flows of one width and one size. An input that is `none` does not count."""
 
     name: ClassVar[str] = "sum"
+    affine: ClassVar[bool] = True
     joins: ClassVar[bool] = True
     summary: ClassVar[str] = "the sum of flows"
     inputs: ClassVar[int | None] = None

@@ -15,6 +15,7 @@ class Concat(Operator):
     """Flows of one size, channels one after the other. An input that is `none` is left out; its weights stay reserved."""
 
     name: ClassVar[str] = "concat"
+    affine: ClassVar[bool] = True
     summary: ClassVar[str] = "flows side by side on the channel axis"
     inputs: ClassVar[int | None] = None
 
@@ -32,6 +33,7 @@ class Split(Operator):
     """Part `index` (from 0) of `parts` equal parts of the channels."""
 
     name: ClassVar[str] = "split"
+    affine: ClassVar[bool] = True
     summary: ClassVar[str] = "one of several equal parts of the channels"
 
     parts: int
@@ -54,6 +56,7 @@ class ToTokens(Operator):
     """A map as tokens, row by row. [C, H, W] -> [H W, C]."""
 
     name: ClassVar[str] = "to_tokens"
+    affine: ClassVar[bool] = True
     summary: ClassVar[str] = "a map as tokens"
 
     def shape(self, site: Site, *x: Shape) -> Shape:
@@ -69,6 +72,7 @@ class ToMap(Operator):
     """Tokens as a map of the size of a second flow. [H W, C], like [., H, W] -> [C, H, W]."""
 
     name: ClassVar[str] = "to_map"
+    affine: ClassVar[bool] = True
     summary: ClassVar[str] = "tokens as a map"
     inputs: ClassVar[int | None] = 2
     like: ClassVar[tuple[int, ...]] = (1,)

@@ -40,6 +40,7 @@ class AveragePool(Operator):
     """
 
     name: ClassVar[str] = "average_pool"
+    affine: ClassVar[bool] = True
     summary: ClassVar[str] = "mean of each block"
 
     stride: Value = 2
@@ -60,6 +61,7 @@ class GlobalPool(Operator):
     """Mean over all pixels or tokens. [C, H, W] or [N, C] -> [C]."""
 
     name: ClassVar[str] = "global_pool"
+    affine: ClassVar[bool] = True
     summary: ClassVar[str] = "mean over all pixels or tokens"
 
     def shape(self, site: Site, *x: Shape) -> Shape:

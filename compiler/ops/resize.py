@@ -24,6 +24,7 @@ class Resize(Operator):
     """
 
     name: ClassVar[str] = "resize"
+    affine: ClassVar[bool] = True
     summary: ClassVar[str] = "a map at the size of another map"
     inputs: ClassVar[int | None] = 2
     like: ClassVar[tuple[int, ...]] = (1,)
@@ -51,6 +52,7 @@ class Rescale(Operator):
     """
 
     name: ClassVar[str] = "rescale"
+    affine: ClassVar[bool] = True
     summary: ClassVar[str] = "a map at a multiple of its size"
 
     ratio: Value = field(metadata={"kind": "number"})
@@ -93,6 +95,7 @@ class ResizeTo(Operator):
     """
 
     name: ClassVar[str] = "resize_to"
+    affine: ClassVar[bool] = True
     summary: ClassVar[str] = "a map at a fixed size"
 
     height: Value

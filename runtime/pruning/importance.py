@@ -12,10 +12,11 @@ from ...compiler.units import Group, Slice
 
 def factors(group: Group, count: int, places: Mapping[str, Place], flat: Tensor) -> Tensor:
     """The sum of the magnitudes of the factors of each unit [count] (HR-NAS, Ding et al. 2021, Section 3.2; network slimming, Liu
-    et al. 2017, arXiv 1708.06519). Of a group without factors: the length of its weights."""
+    et al. 2017, arXiv 1708.06519), and of the offsets that nothing absorbs. Of a group without factors: the length of its
+    weights."""
     if not group.factors:
         return magnitude(group, count, places, flat)
-    return torch.stack([rows(f, count, places, flat).abs().sum(1) for f in group.factors]).sum(0)
+    return torch.stack([rows(f, count, places, flat).abs().sum(1) for f in (*group.factors, *group.offsets)]).sum(0)
 
 
 def magnitude(group: Group, count: int, places: Mapping[str, Place], flat: Tensor) -> Tensor:
@@ -41,4 +42,4 @@ def rows(piece: Slice, count: int, places: Mapping[str, Place], flat: Tensor) ->
 
 def numbers(piece: Slice, place: Place) -> int:
     """How many numbers each unit has in a slice."""
-    return piece.rows.shape[1] * (prod(place.size) // place.size[piece.axis])
+    return int(piece.rows.shape[1]) * (prod(place.size) // place.size[piece.axis])

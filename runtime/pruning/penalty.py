@@ -56,7 +56,7 @@ class Pull:
         plain: list[tuple[Tensor, float]] = []
         for each, weight in zip(left.left, weights, strict=True):
             group, count = each.group, len(each)
-            chosen = group.factors or group.slices
+            chosen = (*group.factors, *group.offsets) if group.factors else group.slices
             found = torch.cat([positions(s, count, places) for s in chosen], 1)
             (scaled if group.factors else plain).append((found, float(weight)))
         self.factors, self.strength = _flat(scaled, device)

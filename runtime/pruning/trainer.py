@@ -150,7 +150,7 @@ class PruneTrainer:
         """The cost that the schedule wants after the steps done: geometrically from the full one to the last budget."""
         first, last = self._ends()
         along = (self.done - first + self.settings.every) / (last - first + self.settings.every)
-        aim = self.full * (self.settings.budgets[-1] / self.full) ** along
+        aim: float = self.full * (self.settings.budgets[-1] / self.full) ** along
         reached = [b for b in self.settings.budgets if self._cost() > b >= aim]
         return max([aim, *reached])
 

@@ -15,9 +15,11 @@ from ..evaluate import recalibrate
 from ..faults import RunError
 from ..files import write
 from ..results import save_weights
+from ..search.guard import guarded
 from ..search.problem import Measure
+from ..steps import Progress
 from ..task import Examples
-from ..train import Progress, SupernetTrainer
+from ..train import SupernetTrainer
 
 Genome = tuple[int, ...]
 
@@ -104,7 +106,7 @@ class Trainer:
         return done
 
     def _measured(self, single: Single) -> tuple[float | None, str | None]:
-        answer = dict(self.measuring(single)([single.genome]))[single.genome]
+        answer = dict(guarded(self.measuring(single))([single.genome]))[single.genome]
         if answer.error is not None:
             return None, answer.error
         value = answer.values[0]

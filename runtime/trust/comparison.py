@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 
 from ..files import write
-from ..search import random as random_search
-from ..search.front import Front, hypervolume
-from ..search.problem import Config, Evaluation, Measure, Objective, Problem, Progress, Record
+from ..search.front import hypervolume
+from ..search.problem import Config, Engine, Evaluation, Measure, Objective, Problem, Progress, search
+from ..search.random import Random
 from ..search.study import Row, Study, identify
 from . import picture
 from .agreement import Estimate, mean
 
 Genome = tuple[int, ...]
-Search = Callable[[Problem, Config, Record | None, Callable[[Progress], None] | None], Front]
+Strategy = Callable[[Problem, Config], Engine]
 POINTS = 40
 """Points of a curve."""
 
@@ -61,23 +61,23 @@ class Memory:
             values = tuple(answer.values[k] for k in self.wanted) if answer.error is None else ()
             self.known[row.genome] = replace(answer, values=values)
 
-    def __call__(self, genomes: Sequence[Genome]) -> list[tuple[Genome, Evaluation]]:
+    def __call__(self, genomes: Sequence[Genome]) -> Iterator[tuple[Genome, Evaluation]]:
+        yield from ((genome, self.known[genome]) for genome in genomes if genome in self.known)
         new = [genome for genome in genomes if genome not in self.known]
-        self.known.update(self.measure(new) if new else ())
-        return [(genome, self.known[genome]) for genome in genomes]
+        yield from self.measure(new) if new else ()
 
 
 def compare(
     problem: Problem,
     name: str,
-    search: Search,
+    strategy: Strategy,
     configs: Mapping[int, Config],
     times: int,
     folder: Path,
     identity: str,
     heard: Callable[[str, int, Progress], None] | None = None,
 ) -> Comparison:
-    """Run `search` once for each seed, and random search with `times` as many evaluations.
+    """Search by `strategy` once for each seed, and random search with `times` as many evaluations.
 
     Each keeps a study of its own in `folder` and continues there. Raises StudyError.
     """
@@ -88,12 +88,12 @@ def compare(
     for seed, config in configs.items():
         total = config.total() * times
         wide = replace(config, evaluations=total, generations=math.ceil(total / config.population))
-        for way, engine, chosen in ((name, search, config), ("random", random_search.run, wide)):
+        for way, engine, chosen in ((name, strategy, config), ("random", Random, wide)):
             folder.mkdir(parents=True, exist_ok=True)
             path = folder / f"{way}-{seed}.sqlite"
             with Study(path, identify(identity, problem.objectives, chosen, way)) as study:
                 memory.learn(study.rows)
-                engine(shared, chosen, study, _named(heard, way, seed))
+                search(shared, chosen, engine(shared, chosen), study, _named(heard, way, seed))
                 rows = tuple(sorted(study.known.values(), key=lambda row: row.position))
             memory.learn(rows)
             found[way][seed] = rows[: chosen.total()]

@@ -12,13 +12,13 @@ import torch
 from ...compiler.api import Compiled
 from ...dsl.model import Run
 from ...dsl.settings import Chosen
+from ..faults import RunError
 from ..objectives import problem_of
-from ..search import nsga2
-from ..search import random as random_search
+from ..search.guard import guarded
 from ..search.problem import Measure
 from ..search.problem import Progress as Generation
 from ..searching import Listener, calibration_of, digest, measure_of, supernet
-from ..strategy import config_of
+from ..strategy import ENGINES, config_of
 from ..train import SupernetTrainer
 from . import comparison, correlation
 from .alone import Trainer
@@ -82,7 +82,7 @@ class Setting:
         folder = self.folder / "correlation" / "networks"
         calibration = calibration_of(self.trainer, self.search)
         alone = Trainer(self.compiled, own, self.trainer.data, self.measuring, calibration, folder, self._identity())
-        return correlation.correlate(self.compiled, self.measuring(self.trainer), genomes, alone, heard)
+        return correlation.correlate(self.compiled, guarded(self.measuring(self.trainer)), genomes, alone, heard)
 
     def compare(
         self,
@@ -90,11 +90,19 @@ class Setting:
         times: int,
         heard: Callable[[str, int, Generation], None] | None = None,
     ) -> comparison.Comparison:
-        """The strategy of the `search` block against random search with `times` as many evaluations."""
+        """The strategy of the `search` block against random search with `times` as many evaluations.
+
+        Raises RunError where there is nothing to compare, StudyError.
+        """
         configs = {seed: config_of(self.search, self.compiled, seed) for seed in seeds}
-        name = self.search.settings["strategy"].name
-        engine = random_search.run if name == "random" else nsga2.run
-        problem = problem_of(self.compiled, self.search, self.measuring(self.trainer))
+        name, block = self.search.settings["strategy"].name, f"`search {self.search.name}`"
+        if name in ("random", "exhaustive"):
+            raise RunError(f"{block} has the strategy `{name}`; name another block, which searches, with --search")
+        if self.search.settings["split"] is not None:
+            raise RunError(f"{block} is split into several searches; name a block without `split` with --search")
+        if any(config.reference is None for config in configs.values()):
+            raise RunError(f"{block} minimises what has no worst end, so there is no hypervolume to compare")
+        problem = problem_of(self.compiled, self.search, guarded(self.measuring(self.trainer)))
         return comparison.compare(
             problem,
             name,
