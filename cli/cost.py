@@ -31,7 +31,6 @@ def run(args: Namespace) -> int:
         "space": space.space.name,
         **named(args),
         **largest,
-        "latency_ms": None,
         "smallest": smallest,
     }
     lines = [

@@ -88,7 +88,7 @@ def searched(args: Namespace, reproduce: str) -> dict[str, Any]:
     from ..runtime.searching import Listener, search
 
     workers, space, meter, where = crew(args), compiled(args), Meter(args.quiet), device(args)
-    listen = Listener(meter.training, meter.generation, meter.evaluated)
+    listen = Listener(meter.training, meter.generation, meter.evaluated, meter.latency)
     with one_line():
         names = args.train, args.search
         done = search(space, args.study, where, listen, args.seed, names, args.cache, workers, args.begin)

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from ..dsl import errors
 from ..dsl.diagnostic import ArchError, Diagnostic, Span
-from ..dsl.syntax import Fix, Prior, Vary, path_text
+from ..dsl.syntax import Block, Fix, Prior, Vary, path_text
 from .axis import Axis, Chosen
 from .budget import affordable
 from .conditions import EVERYWHERE, Where, both, either
@@ -56,6 +56,8 @@ class Builder:
         self.stage = ""
         self.depth = 0
         self.within: list[tuple[Cell, Span]] = []
+        self.texts: dict[int, tuple[dict[str, Fix | Vary], list[Prior]]] = {}
+        """What the text of each cell says, by its `id`: read once."""
         self.later: list[Suspicion] | None = None
         self.passed: dict[Path, Callable[[], tuple[Flow | None, ...]]] = {}
         """What each route passed, by its place: made when it is asked for."""
@@ -180,7 +182,7 @@ class Builder:
     def body(self, cell: Cell, x: Any, base: Path, use: Scope, span: Span) -> Any:
         path = numbered((*base, cell.label), self.cells_at)
         arguments = self.arguments(cell, use, span)
-        entries = {str(line.target): line for line in cell.block.lines if isinstance(line, Fix | Vary)}
+        entries, priors = self.said(cell.block)
         body = Scope("body", path, cell.module, entries={n: e for n, e in entries.items() if n not in arguments})
         body.values |= {**arguments, "x": x}
         result = "out" if "out" in entries else "cell"
@@ -191,7 +193,7 @@ class Builder:
             if is_callable(value) and name == result:
                 value = self.flow(value, x, path, body, entry.span)
             body.values[name] = value
-        self.priors += [(line, body) for line in cell.block.lines if isinstance(line, Prior)]
+        self.priors += [(line, body) for line in priors]
         out = body.values[result]
         if isinstance(out, tuple) and len(out) == 1:
             out = out[0]
@@ -200,6 +202,13 @@ class Builder:
             if isinstance(out, Flow)
             else out
         )
+
+    def said(self, block: Block) -> tuple[dict[str, Fix | Vary], list[Prior]]:
+        """The entries and the priors of a cell's text."""
+        if id(block) not in self.texts:
+            entries = {str(line.target): line for line in block.lines if isinstance(line, Fix | Vary)}
+            self.texts[id(block)] = entries, [line for line in block.lines if isinstance(line, Prior)]
+        return self.texts[id(block)]
 
     def arguments(self, cell: Cell, use: Scope, span: Span) -> dict[str, Any]:
         """Parameters: given, found outwards where the cell is used, or their default."""

@@ -7,7 +7,7 @@ from ..dsl import errors
 from ..dsl.diagnostic import ArchError
 from ..dsl.syntax import Call, Fix, Vary
 from .kinds import is_number
-from .operator import signature
+from .operator import names
 from .scope import Path, Scope, owner_of, said
 from .sym import is_sym, settled
 from .values import Cell, Flow, Function, Operation, Repeat, kind_of
@@ -58,18 +58,25 @@ def _cell(ask: "Evaluator", cell: Cell, call: Call, use: Scope, base: Path) -> C
 
 
 def _operation(ask: "Evaluator", operation: Operation, call: Call, use: Scope, base: Path) -> Any:
-    fields = [f.name for f in signature(operation.kind)]
+    fields = names(operation.kind)
     values = [ask.value(a, use, base) for a in call.positional]
     if operation.kind.name == "sum" and _numbers(values):
         return _function(ask, ask.functions["sum"], call, use, base)
-    flows = tuple(v for v in values if _flows(v))
-    rest = [(v, a) for v, a in zip(values, call.positional, strict=True) if not _flows(v)]
-    if len(rest) > len(fields):
-        raise ArchError(errors.too_many_arguments(operation.label, rest[len(fields)][1].span, len(fields)))
-    settings = {f: v for f, (v, _) in zip(fields, rest, strict=False)}
-    settings |= _named(ask, call, operation.label, tuple(fields), use, base, tuple(settings))
-    places = {f: a.span for f, (_, a) in zip(fields, rest, strict=False)} | {str(g.target): said(g) for g in call.named}
-    full = Operation(operation.kind, {**operation.settings, **settings}, flows, {**operation.places, **places})
+    flows: list[Any] = []
+    settings, places = {**operation.settings}, {**operation.places}
+    free = iter(fields)
+    for value, expr in zip(values, call.positional, strict=True):
+        if _flows(value):
+            flows.append(value)
+            continue
+        name = next(free, None)
+        if name is None:
+            raise ArchError(errors.too_many_arguments(operation.label, expr.span, len(fields)))
+        settings[name], places[name] = value, expr.span
+    if call.named:
+        settings |= _named(ask, call, operation.label, fields, use, base, fields[: len(values) - len(flows)])
+        places |= {str(g.target): said(g) for g in call.named}
+    full = Operation(operation.kind, settings, tuple(flows), places)
     wanted = operation.kind.inputs
     complete = bool(flows) if wanted is None else len(flows) == wanted
     return ask.builder.flow(full, None, base, use, call.span) if complete else full

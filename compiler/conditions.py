@@ -38,6 +38,8 @@ def both(*conditions: Value) -> Value:
 
 @lru_cache(maxsize=1 << 14)
 def _joined(conditions: tuple[Value, ...]) -> Value:
+    if len(conditions) == 2 and Apply not in map(type, conditions) and joint(conditions) is not None:
+        return apply("and", *conditions)
     table: Value = True
     large: list[Value] = []
     for factor in chain.from_iterable(map(conjuncts, conditions)):

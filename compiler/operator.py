@@ -152,6 +152,11 @@ class Field:
     default: Any = None
 
 
+def names(kind: type[Operator]) -> tuple[str, ...]:
+    """The names of an operator's fields."""
+    return _names(cast(Any, kind))
+
+
 @cache
 def _names(kind: Any) -> tuple[str, ...]:
     return tuple(f.name for f in fields(kind))

@@ -83,6 +83,8 @@ _EVOLUTION = {
     "mutation": Option("number", Fraction(1, 50), least=0, most=1, docs="probability for each decision"),
     "pairing": _PAIRING,
 }
+_PRICES = ("macs", "parameters", "peak_activation_bytes")
+_IMPORTANCE = ("factors", "magnitude", "taylor")
 _STRATEGIES = {
     "nsga2": {
         **_EVOLUTION,
@@ -102,6 +104,16 @@ _STRATEGIES = {
     },
     "local": {"population": _POPULATION, "evaluations": _BUDGET},
     "random": {"evaluations": _BUDGET},
+    "prune": {
+        "to": Option("numbers", [Fraction(1, 2)], least=0, most=1, docs="shares of the cost at the start, to be reached"),
+        "cost": Option("text", "macs", choices=_PRICES, docs="the cost that is meant"),
+        "every": Option("whole", 50, least=1, most=100_000_000, docs="steps between two removals"),
+        "warm": Option("number", Fraction(1, 4), least=0, most=1, docs="share of the steps before the first removal"),
+        "tune": Option("number", Fraction(1, 4), least=0, most=1, docs="share of the steps after the last removal"),
+        "strength": Option("number", Fraction(1, 5000), least=0, docs="of the pull on units, at first"),
+        "importance": Option("text", "factors", choices=_IMPORTANCE, docs="what tells how much a unit matters"),
+        "keep": Option("number", 0, least=0, most=1, docs="share of each group of units that stays"),
+    },
     "exhaustive": {"most": Option("whole", 10_000, least=1, most=10_000_000, docs="more architectures are refused")},
 }
 _CONDITIONS = {
@@ -120,6 +132,8 @@ _LATENCIES = {
     },
     "measured": {**_CONDITIONS, "seconds": Option("number", 1, least=0, most=3_600, docs="for each network")},
 }
+LATENCY = _LATENCIES["table"]
+"""What a table of latencies can be asked for."""
 _DATA = {
     "data": Option("text", "digits.scenes", choices=("digits.scenes", "digits.match"), docs="the data set"),
     "images": Option("whole", 4000, least=1, most=10_000_000, docs="training images"),
@@ -324,3 +338,9 @@ def constant(expr: Expr) -> Any:
                 else None
             )
     return None
+
+
+def strategy(name: str, **given: Any) -> Chosen:
+    """A strategy of a search with its defaults, and what is given instead."""
+    options = {key: option.default for key, option in _STRATEGIES[name].items()}
+    return Chosen(name, {**options, **given})

@@ -264,4 +264,6 @@ class File(Syntax):
 
 def path_text(parts: tuple[str | int, ...]) -> str:
     """`("s2", "fine", 1, "kernel")` as `s2.fine[1].kernel`."""
+    if len(parts) == 1 and isinstance(parts[0], str):
+        return parts[0].lstrip(".")
     return "".join([f"[{part}]" if type(part) is int else f".{part}" for part in parts]).lstrip(".")

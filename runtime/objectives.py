@@ -46,7 +46,13 @@ def problem_of(
 
     space = compiled.decisions
     anchors = (space.smallest(), space.largest())
-    return Problem(space, objectives, expensive, cheap, anchors=anchors, linkage=linkage_of(space))
+    return Problem(space, objectives, expensive, cheap, anchors=anchors, linkage=linkage_of(space), size=size_of(space))
+
+
+def size_of(space: Decisions) -> int | None:
+    """How many architectures there are; None where that is not known exactly."""
+    count = space.count()
+    return count.value if count.exact else None
 
 
 def linkage_of(space: Decisions) -> Linkage:

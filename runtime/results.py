@@ -2,10 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from safetensors.torch import load as load_safetensors
@@ -18,11 +18,14 @@ from ..compiler.draw import dot, draw
 from ..compiler.found import compile_text, found_text
 from ..compiler.module import extract
 from ..compiler.outline import outline
+from ..compiler.plan import Planner
+from ..compiler.store import Store
 from .device import one_thread
 from .evaluate import recalibrate
 from .files import write
 from .objectives import objectives_of
 from .searching import Searched
+from .task import Examples
 
 Genome = tuple[int, ...]
 
@@ -44,14 +47,16 @@ class Network:
 
 def write_front(searched: Searched, folder: Path, convention: str = DEFAULT) -> tuple[Network, ...]:
     """Every network of the front under `folder`, cheapest first, and the picture of the space."""
-    names = [o.name for o in objectives_of(searched.run)]
+    names, by = [o.name for o in objectives_of(searched.run)], f"`search {searched.run.name}`"
     compiled = searched.compiled
     folder.mkdir(parents=True, exist_ok=True)
     draw(dot(outline(compiled.graph)), folder / "space.svg")
     members = sorted(searched.front.members, key=lambda m: compiled.costs.one(m.genome)["macs"])
     with one_thread():
         networks = tuple(
-            _write(searched, m.genome, dict(zip(names, m.values, strict=True)), folder / f"net-{i:02d}", convention)
+            write_network(
+                searched, m.genome, dict(zip(names, m.values, strict=True)), folder / f"net-{i:02d}", by, convention
+            )
             for i, m in enumerate(members, 1)
         )
     _tidy(folder, networks)
@@ -69,15 +74,41 @@ def _tidy(folder: Path, networks: Sequence[Network]) -> None:
         write(manifest, json.dumps(entries, indent=2) + "\n")
 
 
-def _write(searched: Searched, genome: Genome, values: dict[str, float], base: Path, convention: str) -> Network:
-    compiled, costs = searched.compiled, searched.compiled.counted(convention).one(genome)
-    notes = [
-        f"found by `search {searched.run.name}`: "
-        + ", ".join(f"{k} {v:.4g}" if v < 10 else f"{k} {v:,.0f}" for k, v in values.items())
-    ]
-    text = found_text(compiled, genome, notes)
+class Weighing(Protocol):
+    """What trains weights over a store."""
+
+    @property
+    def planner(self) -> Planner: ...
+    @property
+    def store(self) -> Store: ...
+
+
+class Trained(Protocol):
+    """A space with trained weights, and images for the statistics of its networks."""
+
+    @property
+    def compiled(self) -> Compiled: ...
+    @property
+    def trainer(self) -> Weighing: ...
+    @property
+    def calibration(self) -> Examples: ...
+
+
+def write_network(
+    trained: Trained,
+    genome: Genome,
+    values: dict[str, float],
+    base: Path,
+    by: str,
+    convention: str = DEFAULT,
+    text_of: Callable[[Compiled, Genome, list[str]], str] = found_text,
+) -> Network:
+    """One network as `.arch`, weights and picture beside each other. `by`: what found it."""
+    compiled, costs = trained.compiled, trained.compiled.counted(convention).one(genome)
+    figures = ", ".join(f"{k} {v:.4g}" if v < 10 else f"{k} {v:,.0f}" for k, v in values.items())
+    text = text_of(compiled, genome, [f"found by {by}: {figures}"])
     found = compile_text(text, compiled)
-    state = inherited(searched, genome, found)
+    state = inherited(trained, genome, found)
     arch = write(base.with_suffix(".arch"), text)
     weights = save_weights(
         base.with_suffix(".safetensors"),
@@ -88,12 +119,12 @@ def _write(searched: Searched, genome: Genome, values: dict[str, float], base: P
     return Network(base.name, genome, values, costs, compiled.decisions.labels(genome), arch, weights, picture)
 
 
-def inherited(searched: Searched, genome: Genome, found: Compiled) -> dict[str, Tensor]:
+def inherited(trained: Trained, genome: Genome, found: Compiled) -> dict[str, Tensor]:
     """The supernet's weights of one architecture, with recalibrated statistics, under the names of the found network."""
-    trainer = searched.trainer
+    trainer = trained.trainer
     plan = trainer.planner(genome)
-    recalibrate(plan, searched.calibration)
-    source = extract(searched.compiled.graph, trainer.store, genome, plan.statistics).cpu().eval()
+    recalibrate(plan, trained.calibration)
+    source = extract(trained.compiled.graph, trainer.store, genome, plan.statistics).cpu().eval()
     target = extract(found.graph, None, ()).eval()
     state = renamed(source, target)
     target.load_state_dict(state)
@@ -104,7 +135,7 @@ def inherited(searched: Searched, genome: Genome, found: Compiled) -> dict[str, 
     )
     with torch.no_grad():
         if not torch.equal(source(x), target(x)):
-            raise RuntimeError("the found text does not compute what the search evaluated; please report this space")
+            raise RuntimeError("the found text does not compute what was evaluated; please report this space")
     return state
 
 

@@ -12,7 +12,7 @@ from ..dsl import errors
 from ..dsl.diagnostic import ArchError
 from ..dsl.model import Run
 from ..dsl.settings import Chosen
-from .objectives import objectives_of
+from .objectives import objectives_of, size_of
 from .search import aging, exhaustive, local, nsga2, nsga3
 from .search import random as random_search
 from .search.front import Front, filtered, hypervolume, member_losses
@@ -106,7 +106,7 @@ def explore(
         fronts[name] = Front()
         if name and not _possible(part):
             continue
-        here = replace(problem, space=part.decisions, anchors=(*_ends(part), *starts))
+        here = replace(problem, space=part.decisions, anchors=(*_ends(part), *starts), size=size_of(part.decisions))
         place = Place(name, k, len(parts), done, seconds, config, problem)
         heard = None if progress is None else place.reported(progress)
         later = Later(record, done.evaluated, k * config.generations) if record else None

@@ -594,6 +594,9 @@ def test_a_part_that_costs_too_much_is_left_out() -> None:
     found = explored(compile_text(text))
     assert found.parts["1"].members
     assert all(m.values[1] <= 40_000 for front in found.parts.values() for m in front.members)
+
+
+def test_a_part_without_architectures_is_empty() -> None:
     text = TRIO.replace("identity}", "plain(kernel = 7)}").replace(
         "minimize macs", "minimize macs\n  require macs <= 37k"
     )

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from hrdsl.cli.main import main
 from hrdsl.compiler.api import Compiled, compile_file
@@ -45,59 +46,43 @@ def space() -> Compiled:
 # coefficients ------------------------------------------------------------------------------------------------------
 
 
-def plain_tau(x: Sequence[float], y: Sequence[float]) -> float:
-    """Kendall's tau-b, pair by pair."""
-    score = left = right = 0
-    for i, j in itertools.combinations(range(len(x)), 2):
-        a, b = np.sign(x[i] - x[j]), np.sign(y[i] - y[j])
-        score, left, right = score + a * b, left + a * a, right + b * b
-    return float(score / math.sqrt(left * right))
-
-
-def plain_rho(x: Sequence[float], y: Sequence[float]) -> float:
-    mx, my = sum(x) / len(x), sum(y) / len(y)
-    above = sum((a - mx) * (b - my) for a, b in zip(x, y, strict=True))
-    return above / math.sqrt(sum((a - mx) ** 2 for a in x) * sum((b - my) ** 2 for b in y))
-
-
-def mean_ranks(x: Sequence[float]) -> list[float]:
-    return [sum(b < a for b in x) + (sum(b == a for b in x) + 1) / 2 for a in x]
+def plain_regret(x: Sequence[float], y: Sequence[float], top: int) -> float:
+    """The worst over all orders in which `x` falls."""
+    orders = [o for o in itertools.permutations(range(len(x))) if all(x[a] >= x[b] for a, b in itertools.pairwise(o))]
+    return max(max(y) - max(y[k] for k in order[:top]) for order in orders)
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_coefficients_are_their_definitions(seed: int) -> None:
+def test_coefficients_are_their_definitions_in_every_draw(seed: int) -> None:
+    """Ties and all, over the networks that a draw repeats or leaves out; scipy is the truth."""
     rng = np.random.default_rng(seed)
-    count = int(rng.integers(3, 15))
-    x, y = rng.integers(0, 6, (2, count)).astype(float)
-    if len(set(x)) == 1 or len(set(y)) == 1:
-        x[0], y[0] = 7.0, 8.0
-    assert trust.tau(x, y) == pytest.approx(plain_tau(x, y))
-    assert trust.rho(x, y) == pytest.approx(plain_rho(x, y))
-    assert trust.spearman(x, y) == pytest.approx(plain_rho(mean_ranks(x), mean_ranks(y)))
-    for top in range(1, count):
-        worst = max(min(y.max() - y[list(order[:top])].max() for order in [o]) for o in rankings(x, y))
-        assert trust.regret(x, y, top) == pytest.approx(worst if count < 8 else trust.regret(x, y, top))
-
-
-def rankings(x: Sequence[float], y: Sequence[float]) -> list[tuple[int, ...]]:
-    """Every order in which `x` falls, of few items; else one."""
-    items = range(len(x))
-    if len(x) >= 8:
-        return [tuple(sorted(items, key=lambda k: (-x[k], y[k])))]
-    return [o for o in itertools.permutations(items) if all(x[a] >= x[b] for a, b in itertools.pairwise(o))]
+    count = int(rng.integers(4, 16))
+    x, y = rng.integers(0, 6, (2, count)) / 7
+    weights = rng.multinomial(count, np.full(count, 1 / count), 8).astype(float)
+    weights[0] = 1
+    found = {name: of(x, y, weights) for name, of in trust.statistics(count).items()}
+    for row, counts in enumerate(weights):
+        a, b = (np.repeat(values, counts.astype(int)) for values in (x, y))
+        for name, of in (("tau", stats.kendalltau), ("rho", stats.pearsonr), ("spearman", stats.spearmanr)):
+            want = of(a, b).statistic if len(set(a)) > 1 < len(set(b)) else math.nan
+            assert found[name][row] == pytest.approx(want, nan_ok=True)
+        if count <= 6:
+            assert found["regret_1"][row] == pytest.approx(plain_regret(a.tolist(), b.tolist(), 1))
+            assert found["regret_3"][row] == pytest.approx(plain_regret(a.tolist(), b.tolist(), 3))
 
 
 def test_regret_of_a_perfect_and_of_a_reversed_ranking() -> None:
-    true = np.array([0.1, 0.2, 0.3, 0.4])
-    assert trust.regret(true, true, 1) == 0
-    assert trust.regret(-true, true, 1) == pytest.approx(0.3)
-    assert trust.regret(-true, true, 3) == pytest.approx(0.1)
+    true, once = np.array([0.1, 0.2, 0.3, 0.4]), np.ones((1, 4))
+    assert trust.regret(true, true, once, 1) == 0
+    assert trust.regret(-true, true, once, 1) == pytest.approx(0.3)
+    assert trust.regret(-true, true, once, 3) == pytest.approx(0.1)
 
 
 def test_lists_that_are_all_the_same_correlate_with_nothing() -> None:
-    found = trust.agreement([0.5] * 4, [0.1, 0.2, 0.3, 0.4])
-    assert math.isnan(found["tau"].value) and math.isnan(found["tau"].low)
-    assert found["regret_1"].value == pytest.approx(0.3)
+    found = trust.agreement([0.1] * 7, [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7])
+    for name in ("tau", "rho", "spearman"):
+        assert math.isnan(found[name].value) and math.isnan(found[name].low)
+    assert found["regret_1"].value == pytest.approx(0.6)
 
 
 def test_intervals_hold_the_value_and_shrink_with_more_networks() -> None:
@@ -257,7 +242,7 @@ def test_correlate_trains_keeps_and_reports(tmp_path: Path, capsys: pytest.Captu
     assert status == 0 and [n["alone"] for n in more["networks"][:4]] == [n["alone"] for n in few["networks"]]
     assert all(path.stat().st_mtime_ns == at for path, at in kept.items()) and len(kept) == 4
     pairs = [(n["supernet"], n["alone"]) for n in more["networks"]]
-    assert more["agreement"]["tau"]["value"] == pytest.approx(plain_tau(*zip(*pairs, strict=True)))
+    assert more["agreement"]["tau"]["value"] == pytest.approx(stats.kendalltau(*zip(*pairs, strict=True)).statistic)
     assert Path(more["picture"]).read_text().count("<svg") == 1
     stored = json.loads(Path(more["report"]).read_text())
     assert {k: more[k] for k in stored} == stored

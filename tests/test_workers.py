@@ -191,7 +191,8 @@ def test_who_is_killed_from_outside_is_asked_again(tmp_path: Path) -> None:
         assert (tmp_path / str(len(asked))).exists()
 
 
-def test_idle_workers_may_die() -> None:
+def test_waiting_workers_may_die() -> None:
+    """Idle, or before they could begin."""
     with crew(2) as workers:
         list(workers(ALL))
         for process in workers.processes:

@@ -22,8 +22,8 @@ def fit(graph: Graph) -> Graph:
 
 
 def _fitted(node: Node, live: Value) -> Node:
-    near = [c for c in conjuncts(live) if isinstance(c, Table)]
-    if not near or not node.weights:
+    near = [c for c in conjuncts(live) if isinstance(c, Table)] if node.weights else []
+    if not near:
         return node
     axes = [tuple(_shortened(a, near) for a in w.axes) for w in node.weights]
     if all(new is old for w, row in zip(node.weights, axes, strict=True) for new, old in zip(row, w.axes, strict=True)):
@@ -36,7 +36,7 @@ def _shortened(axis: Axis, live: Sequence[Table]) -> Axis:
     if not isinstance(axis, Prefix) or not isinstance(axis.size, Table):
         return axis
     over = axis.size.deps
-    columns = [spread(projected(c, over), over) for c in live if not {*c.deps}.isdisjoint(over)]
+    columns = [spread(projected(c, over), over) for c in live if any(d in c.deps for d in over)]
     sizes = axis.size.values
     if not columns or (axis.limit in sizes and all(c[sizes.index(axis.limit)] for c in columns)):
         return axis

@@ -230,6 +230,29 @@ class _Known:
             self.cache.keep(fresh, about)
 
 
+def profile(
+    compiled: Compiled,
+    genes: Genome,
+    on: Conditions,
+    device: torch.device,
+    seconds: float,
+    cache: Path | None = None,
+    heard: Heard | None = None,
+    again: bool = False,
+) -> tuple[Timing, list[tuple[str, Work, float]]]:
+    """The time of one network, and the nanoseconds of its operations by the names of their nodes, each measured alone."""
+    works = Works(compiled.graph)
+    known = _Known(Timings(on, cache), heard or (lambda what, done, of: None), again)
+    last, listed = works.channels_last(genes), works.of(genes)
+    wanted = {key(work, last): work for _, work in listed}
+    wish = Wish(seconds, len(wanted), 0, 0)
+    with threads(on.threads):
+        times = known.works(compiled, on, device, wish, wanted)
+        known.networks(compiled, works, Store(compiled.graph, SEED), on, device, wish, [genes])
+    parts = [(compiled.graph.nodes[node].name, work, times[key(work, last)]) for node, work in listed]
+    return known.known[whole(works, genes)], parts
+
+
 def whole(works: Works, genes: Sequence[int]) -> str:
     """A whole network by what it does."""
     last = works.channels_last(genes)

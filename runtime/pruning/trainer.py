@@ -93,9 +93,11 @@ class PruneTrainer:
         self.optimizer = Optimizer(self.store, optimizer.name, optimizer.options)
         self.readings = Readings(self.planner)
         self.left = Remaining(groups, genes)
-        self.full = self._cost()
+        self.full = self.spent()
         self.strength = settings.strength
         self.events: list[Event] = []
+        self.identity = ""
+        """What a checkpoint belongs to."""
         self.done = 0
         self.seconds = 0.0
         self.updating = False
@@ -151,7 +153,7 @@ class PruneTrainer:
         first, last = self._ends()
         along = (self.done - first + self.settings.every) / (last - first + self.settings.every)
         aim: float = self.full * (self.settings.budgets[-1] / self.full) ** along
-        reached = [b for b in self.settings.budgets if self._cost() > b >= aim]
+        reached = [b for b in self.settings.budgets if self.spent() > b >= aim]
         return max([aim, *reached])
 
     # Removal -------------------------------------------------------------------------------------------------------
@@ -167,7 +169,7 @@ class PruneTrainer:
         self.forget()
         if first:
             self.strength *= math.exp(min(1.0, forced / first) - 0.5)
-        self.events.append(Event(self.done, tuple(self.left.counts()), self._cost(), first, forced, self.strength))
+        self.events.append(Event(self.done, tuple(self.left.counts()), self.spent(), first, forced, self.strength))
 
     def importance(self) -> list[np.ndarray[Any, Any]]:
         """Of each unit of each group; by `taylor` and `magnitude` over what the unit costs."""
@@ -205,7 +207,8 @@ class PruneTrainer:
         prices = normalised(marginal(self.left, self.cost), self.left.counts())
         return Pull(self.left, prices.tolist(), self.store.places, self.store.flat.device)
 
-    def _cost(self) -> float:
+    def spent(self) -> float:
+        """The cost of the network that is left."""
         return float(self.cost(np.array([self.left.genome], np.int16))[0])
 
     # Runs ----------------------------------------------------------------------------------------------------------
@@ -261,11 +264,21 @@ class PruneTrainer:
             "events": [[e.step, e.counts, e.cost, e.removed, e.forced, e.strength] for e in self.events],
             "strength": self.strength,
         }
-        own = {"step": self.done, "seconds": self.seconds, "store": self.store.flat, "pruned": json.dumps(plain)}
+        own = {
+            "identity": self.identity,
+            "step": self.done,
+            "seconds": self.seconds,
+            "store": self.store.flat,
+            "pruned": json.dumps(plain),
+        }
         return {**own, "sensitivity": self._sensitivity, **self.optimizer.state_dict()}
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state."""
+        """Go on from a state. Raises CheckpointError if it is of another network or another pruning."""
+        if state.get("identity") != self.identity:
+            raise checkpoint.CheckpointError(
+                "the checkpoint in this folder is of another network or another pruning; use another folder"
+            )
         with torch.no_grad():
             self.store.flat.copy_(state["store"])
         self.optimizer.load_state_dict(state)

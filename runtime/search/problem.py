@@ -74,6 +74,7 @@ class Problem:
     search would not repeat itself. `limits` is the violation [P] of budgets set for this search: positive is refused; it is
     asked about genomes that are new and feasible only. `anchors` are asked first, by every engine that draws: the ends of
     the space, which the sandwich rule trains best, and what the search starts from. `linkage`: what varies together.
+    `size`: how many architectures there are, where that is known.
     """
 
     space: Space
@@ -83,6 +84,7 @@ class Problem:
     limits: Costs | None = None
     anchors: tuple[Genome, ...] = ()
     linkage: Linkage | None = None
+    size: int | None = None
 
     def linked(self) -> Linkage:
         return unlinked(len(self.space.cardinalities)) if self.linkage is None else self.linkage
@@ -169,6 +171,7 @@ class Pool:
         self.limits = problem.limits
         self.bound: Costs | None = None
         self.anchors = problem.anchors
+        self.size = math.prod(problem.space.cardinalities) if problem.size is None else problem.size
         self.asked: set[bytes] = set()
 
     def admit(self, genes: Genes, most: int, rng: np.random.Generator | None = None) -> Genes:
@@ -193,11 +196,12 @@ class Pool:
         """Up to `count` genomes by rejection, hence uniform; if that finds too few, the last draw is repaired."""
         ends, self.anchors = np.array(self.anchors, np.int16).reshape(-1, len(self.space.cardinalities)), ()
         found = [self.admit(ends, count)]
-        missing, size = count - len(found[0]), count
+        missing, size, last = count - len(found[0]), count, False
         for attempt in range(DRAWS):
-            if not missing or self._exhausted():
+            if not missing or last or self._exhausted():
                 break
-            found.append(self.admit(self.space.sample(rng, size), missing, rng if attempt == DRAWS - 1 else None))
+            last = attempt == DRAWS - 1 or (size == LARGEST_DRAW and not len(found[-1]))
+            found.append(self.admit(self.space.sample(rng, size), missing, rng if last else None))
             missing, size = missing - len(found[-1]), min(2 * size, LARGEST_DRAW)
         return np.concatenate(found)
 
@@ -217,7 +221,7 @@ class Pool:
         return good
 
     def _exhausted(self) -> bool:
-        return len(self.asked) >= math.prod(self.space.cardinalities)
+        return len(self.asked) >= self.size
 
 
 def one_by_one(measure: Callable[[Genome], Sequence[float]]) -> Measure:

@@ -1,4 +1,8 @@
-"""How well one ranking predicts another: two lists of accuracies in, coefficients with confidence intervals out. numpy, scipy."""
+"""How well one ranking predicts another: two lists of accuracies in, coefficients with confidence intervals out. numpy, scipy.
+
+Every coefficient is written for weights [R, N], how often each of N networks counts in each of R samples: one sample of ones is
+the data itself, the others are draws of the bootstrap.
+"""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -7,10 +11,9 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 Floats: TypeAlias = npt.NDArray[np.float64]
-Statistic: TypeAlias = Callable[[Floats, Floats], float]
+Statistic: TypeAlias = Callable[[Floats, Floats, Floats], Floats]
 
 RESAMPLES = 2000
 LEVEL = 0.95
@@ -27,35 +30,52 @@ class Estimate:
     high: float
 
 
-def tau(predicted: Floats, true: Floats) -> float:
-    """Kendall's tau-b (Kendall 1945): agreeing less disagreeing pairs, corrected for ties."""
-    return math.nan if _flat(predicted, true) else float(stats.kendalltau(predicted, true).statistic)
+def tau(predicted: Floats, true: Floats, weights: Floats) -> Floats:
+    """Kendall's tau-b (Kendall 1945): agreeing less disagreeing pairs, corrected for ties. [R]"""
+    x, y = (np.sign(values[:, None] - values) for values in (predicted, true))
+
+    def pairs(signs: Floats) -> Floats:
+        counted: Floats = ((weights @ signs) * weights).sum(axis=1)
+        return counted
+
+    return _ratio(pairs(x * y), pairs(x * x) * pairs(y * y))
 
 
-def rho(predicted: Floats, true: Floats) -> float:
-    """Pearson's correlation."""
-    return math.nan if _flat(predicted, true) else float(stats.pearsonr(predicted, true).statistic)
+def rho(predicted: Floats, true: Floats, weights: Floats) -> Floats:
+    """Pearson's correlation. [R]"""
+    return _pearson(predicted[None], true[None], weights)
 
 
-def spearman(predicted: Floats, true: Floats) -> float:
-    """Spearman's correlation: Pearson's of the ranks, ties at their mean rank."""
-    return math.nan if _flat(predicted, true) else float(stats.spearmanr(predicted, true).statistic)
+def spearman(predicted: Floats, true: Floats, weights: Floats) -> Floats:
+    """Spearman's correlation: Pearson's of the ranks, ties at their mean rank. [R]"""
+
+    def ranks(values: Floats) -> Floats:
+        below, level = values[:, None] > values, values[:, None] == values
+        counted: Floats = weights @ (below + level / 2).T
+        return counted
+
+    return _pearson(ranks(predicted), ranks(true), weights)
 
 
-def regret(predicted: Floats, true: Floats, top: int) -> float:
-    """What is lost by training only the `top` networks predicted best: the best of all less the best among them.
+def regret(predicted: Floats, true: Floats, weights: Floats, top: int) -> Floats:
+    """What is lost by training only the `top` networks predicted best: the best of all less the best among them. [R]
 
     In units of accuracy, at least 0. Of networks predicted alike the worse ones count as ranked first.
     """
-    first = np.lexsort((true, -predicted))[:top]
-    return float(true.max() - true[first].max())
+    order = np.lexsort((true, -predicted))
+    counts, values = weights[:, order], true[order]
+    there = counts > 0
+    first = there & (counts.cumsum(axis=1) - counts < top)
+    best, found = (np.where(among, values, -np.inf).max(axis=1) for among in (there, first))
+    lost: Floats = best - found
+    return lost
 
 
 def statistics(count: int) -> Mapping[str, Statistic]:
     """All coefficients by name, for `count` networks."""
 
     def lost(top: int) -> Statistic:
-        return lambda predicted, true: regret(predicted, true, top)
+        return lambda predicted, true, weights: regret(predicted, true, weights, top)
 
     tops = {f"regret_{top}": lost(top) for top in TOPS if top < count}
     return {"tau": tau, "rho": rho, "spearman": spearman, **tops}
@@ -67,23 +87,26 @@ def agreement(predicted: Sequence[float], true: Sequence[float], seed: int = 0) 
     Efron & Tibshirani 1993, Section 13.3: networks are drawn with replacement, `RESAMPLES` times. Draws without a
     coefficient (all networks alike) are left out.
     """
-    pairs = np.array([predicted, true], dtype=np.float64)
-    count = pairs.shape[1]
-    rows = np.random.default_rng(seed).integers(0, count, (RESAMPLES, count))
-    return {name: _estimate(of, pairs, rows) for name, of in statistics(count).items()}
+    x, y = np.array(predicted, dtype=np.float64), np.array(true, dtype=np.float64)
+    count = len(x)
+    draws = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), RESAMPLES).astype(np.float64)
+    weights = np.concatenate([np.ones((1, count)), draws])
+    return {name: _estimate(of(x, y, weights)) for name, of in statistics(count).items()}
 
 
-def _estimate(of: Statistic, pairs: Floats, rows: npt.NDArray[np.int64]) -> Estimate:
-    drawn = np.array([of(*pairs[:, row]) for row in rows])
-    drawn = drawn[np.isfinite(drawn)]
+def _estimate(values: Floats) -> Estimate:
+    """The first is that of the data, the others of the draws."""
+    value, drawn = float(values[0]), values[1:][np.isfinite(values[1:])]
     if not len(drawn):
-        return Estimate(of(*pairs), math.nan, math.nan)
+        return Estimate(value, math.nan, math.nan)
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Estimate(of(*pairs), float(low), float(high))
+    return Estimate(value, float(low), float(high))
 
 
 def mean(values: Sequence[float]) -> Estimate:
     """The mean of a few values, with Student's interval; NaN as its ends for a single value."""
+    from scipy import stats
+
     sample = np.array(values, dtype=np.float64)
     centre = float(sample.mean())
     if len(sample) < 2:
@@ -92,6 +115,15 @@ def mean(values: Sequence[float]) -> Estimate:
     return Estimate(centre, centre - half, centre + half)
 
 
-def _flat(*samples: Floats) -> bool:
-    """Is there a list whose values are all the same? Then nothing correlates with it."""
-    return any(bool((sample == sample[0]).all()) for sample in samples)
+def _pearson(x: Floats, y: Floats, weights: Floats) -> Floats:
+    """Of values [R or 1, N]."""
+    total = weights.sum(axis=1, keepdims=True)
+    x, y = (values - (weights * values).sum(axis=1, keepdims=True) / total for values in (x, y))
+    return _ratio((weights * x * y).sum(axis=1), (weights * x * x).sum(axis=1) * (weights * y * y).sum(axis=1))
+
+
+def _ratio(above: Floats, below: Floats) -> Floats:
+    """above / sqrt(below), NaN where nothing varies (as far as rounding can tell)."""
+    flat = below <= 1e-24
+    found: Floats = np.where(flat, np.nan, above / np.sqrt(np.where(flat, 1.0, below)))
+    return found.clip(-1.0, 1.0)

@@ -106,7 +106,7 @@ class Setting:
         return comparison.compare(
             problem,
             name,
-            engine,
+            ENGINES[name],
             configs,
             times,
             self.folder / "comparison",

@@ -49,6 +49,7 @@ class Workers:
         self.setup = {"measure": measure, "arguments": arguments, "memory": self.limits.memory}
         self.processes: list[Process] = []
         self.slowest: float | None = None
+        self.stillborn = 0
 
     def __enter__(self) -> Self:
         return self
@@ -109,7 +110,7 @@ class Workers:
         for message in messages:
             if "fault" in message:
                 raise self.hopeless(message["fault"])
-            process.ready = True
+            process.ready, self.stillborn = True, 0
             if "answer" in message:
                 yield self.answered(process, message)
             elif "done" in message:
@@ -128,7 +129,8 @@ class Workers:
     def lost(self, process: Process, reason: str, todo: deque[Group]) -> Iterator[tuple[Genome, Evaluation]]:
         """A process ended, or has to. What its group left is asked one by one; who was alone in it is guilty."""
         group, seconds = process.group, process.silent()
-        if not process.ready:
+        self.stillborn += not process.ready
+        if self.stillborn > 1:
             raise self.hopeless(f"it {reason}")
         self.discard(process)
         if group is None:
