@@ -14,6 +14,7 @@ VERBS = {
     "fmt": "bring .arch files to their one canonical form",
     "explain": "what a message, a word of the language, a cell or a setting means",
     "count": "how many architectures a space holds",
+    "units": "what can be pruned, and what each unit costs",
     "sample": "draw architectures uniformly",
     "cost": "parameters, MACs and activation memory of a space",
     "latency": "how long networks take on this machine",

@@ -205,7 +205,7 @@ def _setting(args: Namespace, space: "Compiled", meter: Meter) -> "Setting":
     from ..runtime.trust.setting import Setting
 
     train, search = runs_of(space, args.train, args.search)
-    listen = Listener(meter.training, meter.generation, meter.evaluated)
+    listen = Listener(meter.training, meter.generation, meter.evaluated, meter.latency)
     return Setting.of(space, train, search, args.study, device(args), listen, args.cache)
 
 

@@ -85,8 +85,11 @@ class _Activities:
     def readers(self) -> dict[int, list[int]]:
         """The nodes whose settings depend on each decision."""
         found: dict[int, list[int]] = {d.index: [] for d in self.graph.decisions}
+        known: dict[int, tuple[Decision, ...]] = {}  # many nodes share one operator
         for i, node in enumerate(self.graph.nodes):
-            for d in node.op.deps():
+            if id(node.op) not in known:
+                known[id(node.op)] = node.op.deps()
+            for d in known[id(node.op)]:
                 found[d.index].append(i)
         return found
 

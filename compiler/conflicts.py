@@ -9,7 +9,7 @@ import numpy as np
 
 from ..dsl import errors
 from ..dsl.diagnostic import Diagnostic
-from ..dsl.model import COSTS
+from ..dsl.model import COSTS, TIMES
 from .constraints import ranges
 from .factors import TooWide
 from .graph import Constraint
@@ -74,13 +74,13 @@ def _searched(space: "Decisions", constraints: Sequence[Constraint], rows: Genes
 def _parts(space: "Decisions", constraint: Constraint) -> str:
     """The ranges of the decisions and costs that a constraint names."""
     found = ranges(space.graph, constraint.syntax.condition.span.text)
-    names = [n for n in COSTS if re.search(rf"\b{n}\b", constraint.syntax.condition.span.text)]
+    names = [n for n in (*COSTS, *TIMES) if re.search(rf"\b{n}\b", constraint.syntax.condition.span.text)]
     if names:
         rows = space.free(np.random.default_rng(0), 2000 if space.decisions else 1)
         if space.decisions:
-            free = type(space)(replace(space.graph, constraints=()), lambda: space.costs)
+            free = type(space)(replace(space.graph, constraints=()), lambda: space.costs, space.latency)
             rows = np.concatenate([rows, np.array([free.smallest(), free.largest()], dtype=rows.dtype)])
-        costs = space.costs(rows)
+        costs = {**space.costs(rows), **({n: space.latency(rows) for n in TIMES} if space.latency else {})}
         drawn = " as far as found" if space.decisions else ""
         found += [errors.between(n, f"{costs[n].min():,}", f"{costs[n].max():,}", drawn) for n in names]
     return errors.parts(found)

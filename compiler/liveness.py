@@ -56,22 +56,24 @@ def _liveness(graph: Graph) -> Liveness:
     for i in range(len(nodes) - 1, -1, -1):
         asked = wanted[i]
         live[i] = asked[0] if len(asked) == 1 else either(*asked)
-        reads[i] = tuple([_reads(graph, nodes[i], k, live[i]) for k in range(len(nodes[i].inputs))])
+        reads[i] = _reads(graph, nodes[i], live[i])
         for source, condition in zip(nodes[i].inputs, reads[i], strict=True):
             if source is not None and condition is not False:
                 wanted[source].append(condition)
     return Liveness(graph, tuple(live), tuple(reads))
 
 
-def _reads(graph: Graph, node: Node, k: int, live: Value) -> Value:
-    """When a node that is computed where `live` reads its k-th input; that is there then."""
-    source = node.inputs[k]
-    if source is None or live is False:
-        return False
-    present, looks = graph.nodes[source].shape.present, _looks(node, k)
-    if looks is True and present is node.shape.present:
-        return live
-    return both(live, looks, present)
+def _reads(graph: Graph, node: Node, live: Value) -> tuple[Value, ...]:
+    """When a node that is computed where `live` reads each of its inputs; that is there then."""
+    if live is False:
+        return (False,) * len(node.inputs)
+    found: list[Value] = []
+    for k, source in enumerate(node.inputs):
+        looks = False if source is None else _looks(node, k)
+        present = looks if source is None else graph.nodes[source].shape.present
+        same = looks is True and present is node.shape.present
+        found.append(live if same else both(live, looks, present))
+    return tuple(found)
 
 
 def chosen(graph: Graph, i: int, k: int) -> Value:

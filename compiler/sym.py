@@ -343,13 +343,18 @@ def joint(values: tuple[Value, ...]) -> tuple[Decision, ...] | None:
     """The decisions that some values read together; None where no table holds what is made of them."""
     if not _UNTABLED.isdisjoint(map(type, values)):
         return None
-    over = merge([v.deps for v in values if type(v) is Table])
+    return _tabled(tuple([v.deps for v in values if type(v) is Table]))
+
+
+@lru_cache(maxsize=1 << 12)
+def _tabled(many: tuple[tuple[Decision, ...], ...]) -> tuple[Decision, ...] | None:
+    over = merge(many)
     return over if size(over) <= (LIMIT if len(over) > 1 else LONGEST) else None
 
 
 def forget() -> None:
     """Drop what was remembered of other spaces: their values equal none of a new one, but many have the same hash."""
-    for cache in (_applied, _whole, projected):
+    for cache in (_applied, _tabled, _whole, projected):
         cache.cache_clear()
 
 

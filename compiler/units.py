@@ -185,12 +185,12 @@ class _View:
         """Raises Refused where the number, as long as it is not 0, decides which flow goes on."""
         for node in self.graph.nodes:
             if isinstance(node.op, Switch) and self.decision in deps(node.op.select):
-                self._constant(node, "select", node.op.select)
+                self._constant(node, "which of several flows goes on", node.op.select)
 
-    def _constant(self, node: Node, name: str, value: Value) -> None:
+    def _constant(self, node: Node, what: str, value: Value) -> None:
         seen = {at(value, row) for row, v in zip(self._genes, self.decision.values, strict=True) if v}
         if len(seen) > 1:
-            raise Refused(f"`{name}` of `{node.op.name}` depends on it", node.span)
+            raise Refused(f"{what} depends on it", node.span)
 
     def slices(self, live: Live) -> Iterator[Slice]:
         """The slices of an operation's parameters. Raises Refused where it reads units by their position."""
@@ -206,7 +206,11 @@ class _View:
         """Raises Refused unless the units can change places before and behind a node."""
         for name, value in node.op.settings().items():
             if self.decision in deps(value) and name not in ("width", "count"):
-                self._constant(node, name, apply("//", node.shape.width, value) if name == "heads" else value)
+                self._constant(
+                    node,
+                    f"`{name}` of `{node.op.name}`",
+                    apply("//", node.shape.width, value) if name == "heads" else value,
+                )
         for axes, what in ((channels, "channels"), (tokens, "tokens")):
             seen = [self.rows(axes(s), node.span) for s in (*shapes, node.shape)]
             if what in node.op.ordered() and any(r is not None for r in seen):

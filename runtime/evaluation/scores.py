@@ -12,6 +12,10 @@ from torch import Tensor
 from ..task import full_size
 
 
+PART = 10
+"""Images whose logits are enlarged at once: few enough for the caches of a processor."""
+
+
 class Truth(NamedTuple):
     """The labels of some images, [N, H, W], and for each pixel `classes` times the number of its image and label; pixels
     that are ignored have a label of their own."""
@@ -94,18 +98,22 @@ class Scores:
 
 
 def scores(logits: Tensor, truth: Truth, loss: bool = False, quick: bool = False) -> Scores:
-    """Of logits [N, C, h, w] of any size. `quick`: logits that differ by less than a millionth of their size may count as equal."""
+    """Of logits [N, C, h, w] of any size. `quick`: those that differ by a few millionths of their size may count as equal."""
     sound = math.isfinite(float(logits.sum(dtype=torch.float32)))
-    full = full_size(logits.contiguous() if quick else logits, truth.labels)
+    parts = [_predicted(x, y, truth, loss, quick) for x, y in zip(*(t.split(PART) for t in (logits, truth.labels)))]
+    losses = torch.cat([each for _, each in parts if each is not None]) if loss else None
+    return Scores(truth.counted(torch.cat([predicted for predicted, _ in parts])), losses, sound)
+
+
+def _predicted(
+    logits: Tensor, labels: Tensor, truth: Truth, loss: bool, quick: bool
+) -> tuple[Tensor, Tensor | None]:
+    """The class of each pixel, and the cross entropy of each image."""
+    full = full_size(logits, labels)
     losses = None
     if loss:
-        each = F.cross_entropy(full, truth.labels, ignore_index=truth.ignore, reduction="none")
-        losses = each.double().sum((1, 2))
-    return Scores(truth.counted((_quick_argmax if quick else _argmax)(full)), losses, sound)
-
-
-def _argmax(full: Tensor) -> Tensor:
-    return full.argmax(1)
+        losses = F.cross_entropy(full, labels, ignore_index=truth.ignore, reduction="none").double().sum((1, 2))
+    return _quick_argmax(full.contiguous()) if quick else full.argmax(1), losses
 
 
 def _quick_argmax(full: Tensor) -> Tensor:

@@ -17,8 +17,13 @@ LEAST = 5
 CALM = 0.95
 """The share of a sample in which the process must have had a processor."""
 PATIENCE = 4
-SAMPLE = 1e6
+"""Times as long as declared, at most."""
+SAMPLE = 2e5
 """Nanoseconds that a sample lasts at least: a short call is repeated within it."""
+MOST = 1 << 14
+"""Times, at most."""
+
+Clock = Callable[[Callable[[], Any], int], tuple[float, float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +91,8 @@ def measure(call: Callable[[], Any], device: torch.device, seconds: float) -> Ti
     """
     with torch.inference_mode():
         clock = _on_cuda if device.type == "cuda" else _on_cpu
-        first = clock(call, 1)[0]
-        warm = clock(call, 3 if first < SAMPLE * 100 else 1)[0]
-        repeats = max(1, min(10_000, round(SAMPLE / max(warm, 1))))
+        clock(call, 1)
+        repeats = _repeats(clock, call)
         samples: list[tuple[float, float]] = []
         begun, calm = time.perf_counter(), 0
         while len(samples) < LEAST or (spent := time.perf_counter() - begun) < seconds or (
@@ -101,6 +105,17 @@ def measure(call: Callable[[], Any], device: torch.device, seconds: float) -> Ti
         kept = [ns * min(share, 1.0) for ns, share in sorted(samples, key=lambda s: -s[1])[:LEAST]]
     low, median, high = quantiles(kept, n=4, method="inclusive")
     return Timing(median, low, high, len(kept), len(samples) - len(kept))
+
+
+def _repeats(clock: Clock, call: Callable[[], Any]) -> int:
+    """How often a sample runs the call: doubled until that lasts long enough, which warms up too."""
+    repeats = 1
+    while repeats < MOST:
+        ns, share = clock(call, repeats)
+        if ns * repeats * min(share, 1.0) >= SAMPLE:
+            break
+        repeats *= 2
+    return repeats
 
 
 def _on_cpu(call: Callable[[], Any], repeats: int) -> tuple[float, float]:

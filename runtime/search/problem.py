@@ -59,10 +59,25 @@ class Evaluation:
     values: tuple[float, ...]
     error: str | None = None
     seconds: float = 0.0
+    images: int = 0
+    """How many images an estimate is from; 0: the values are measured in full."""
 
 
 Costs: TypeAlias = Callable[[Genes], Floats]
 Measure: TypeAlias = Callable[[Sequence[Genome]], Iterable[tuple[Genome, Evaluation]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Contest:
+    """What decides who survives a generation: all its genomes with their exact costs [P, exact], and those who are there,
+    with their losses [I, M]. `survivors` of both stay, by fronts and by crowding distances with these weights."""
+
+    genomes: tuple[Genome, ...]
+    exact: Floats
+    incumbents: tuple[Genome, ...]
+    losses: Floats
+    survivors: int
+    weights: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)

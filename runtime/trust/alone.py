@@ -84,7 +84,10 @@ class Trainer:
         return found if found.genome == genome else None
 
     def __call__(self, genome: Genome, progress: Progress | None = None) -> Alone:
-        """Train, measure and keep one; the answer that is known if there is one. A training that diverges is kept as such."""
+        """Train, measure and keep one; the answer that is known if there is one.
+
+        A training that diverges is kept as such; one whose network could only not be measured is not, but its checkpoint.
+        """
         known = self.find(genome)
         if known is not None:
             return known
@@ -92,25 +95,24 @@ class Trainer:
         path.parent.mkdir(parents=True, exist_ok=True)
         begun, halfway = time.monotonic(), path.with_suffix(".ckpt")
         single = Single(self.compiled, self.settings, self.data, genome)
-        accuracy, error = None, None
         try:
             single.run(halfway, progress)
-            accuracy, error = self._measured(single)
         except RunError as fault:
-            error = str(fault)
-        done = Alone(genome, accuracy, error, time.monotonic() - begun)
-        if error is None:
+            done = Alone(genome, None, str(fault), time.monotonic() - begun)
+        else:
+            done = self._measured(single, begun)
+            if done.error is not None:
+                return done
             self._keep(single, path.with_suffix(".safetensors"))
         write(path, json.dumps(asdict(done)) + "\n")
         halfway.unlink(missing_ok=True)
         return done
 
-    def _measured(self, single: Single) -> tuple[float | None, str | None]:
+    def _measured(self, single: Single, begun: float) -> Alone:
         answer = dict(guarded(self.measuring(single))([single.genome]))[single.genome]
-        if answer.error is not None:
-            return None, answer.error
-        value = answer.values[0]
-        return (value, None) if math.isfinite(value) else (None, f"its accuracy is {value}")
+        value = answer.values[0] if answer.error is None else math.nan
+        error = answer.error or (None if math.isfinite(value) else f"its accuracy is {value}")
+        return Alone(single.genome, None if error else value, error, time.monotonic() - begun)
 
     def _keep(self, single: Single, path: Path) -> None:
         plan = single.planner(single.genome)

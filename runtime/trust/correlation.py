@@ -4,13 +4,13 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ...compiler.api import Compiled
 from ..files import write
-from ..search.problem import Evaluation, Measure
+from ..search.problem import Evaluation, Measure, Objective
 from ..steps import Step
 from . import picture
 from .agreement import Estimate, agreement
@@ -61,21 +61,27 @@ Heard = Callable[[Standing], None]
 
 
 def correlate(
-    compiled: Compiled, measure: Measure, genomes: Sequence[Genome], alone: Trainer, heard: Heard | None = None
+    compiled: Compiled,
+    measure: Measure,
+    goal: Objective,
+    genomes: Sequence[Genome],
+    alone: Trainer,
+    heard: Heard | None = None,
 ) -> Correlation:
     """Measure each genome both ways on the same validation images. What `alone` already knows is not trained again.
 
-    `measure` answers with the weights of the supernet; its first value counts.
+    `measure` answers with the weights of the supernet, one value: that of `goal`.
     """
     begun = time.monotonic()
     predicted = dict(measure(genomes))
     missing = [genome for genome in genomes if alone.find(genome) is None]
     watch = Watch(len(genomes), len(genomes) - len(missing), heard)
-    for genome in missing:
-        alone(genome, watch.step)
-        watch.next()
-    networks = tuple(_compared(compiled, alone(genome), predicted[genome]) for genome in genomes)
-    return judged("miou", networks, time.monotonic() - begun)
+    networks = []
+    for genome in genomes:
+        own = alone(genome, watch.step)
+        watch.done += genome in missing
+        networks.append(_compared(compiled, own, predicted[genome]))
+    return judged(goal, tuple(networks), time.monotonic() - begun)
 
 
 def _compared(compiled: Compiled, own: Alone, inherited: Evaluation) -> Compared:
@@ -84,14 +90,15 @@ def _compared(compiled: Compiled, own: Alone, inherited: Evaluation) -> Compared
     return Compared(own.genome, int(compiled.costs.one(own.genome)["macs"]), _finite(shared), own.accuracy, error)
 
 
-def judged(metric: str, networks: tuple[Compared, ...], seconds: float) -> Correlation:
+def judged(goal: Objective, networks: tuple[Compared, ...], seconds: float) -> Correlation:
     """The report of measured networks."""
-    bare = Correlation(metric, networks, {}, seconds)
-    pairs = bare.compared
+    bare = Correlation(goal.name, networks, {}, seconds)
+    sign = 1 if goal.maximize else -1
+    pairs = [(sign * predicted, sign * true) for predicted, true in bare.compared]
     if len(pairs) < FEWEST:
         return bare
     predicted, true = zip(*pairs, strict=True)
-    return Correlation(metric, networks, agreement(predicted, true), seconds)
+    return replace(bare, agreement=agreement(predicted, true))
 
 
 class Watch:
@@ -108,9 +115,6 @@ class Watch:
         share = self.done + step.step / step.steps
         left = (time.monotonic() - self.begun) / share * (self.networks - self.known - share)
         self.heard(Standing(self.known + self.done + 1, self.networks, step, left))
-
-    def next(self) -> None:
-        self.done += 1
 
 
 def as_json(found: Correlation, labels: Callable[[Genome], Mapping[str, str]]) -> dict[str, Any]:

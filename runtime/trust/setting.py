@@ -3,17 +3,18 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from ...compiler.api import Compiled
-from ...dsl.model import Run
+from ...dsl.model import METRICS, Run
 from ...dsl.settings import Chosen
 from ..faults import RunError
-from ..objectives import problem_of
+from ..latency.goal import timed
+from ..objectives import objectives_of, problem_of
 from ..search.guard import guarded
 from ..search.problem import Measure
 from ..search.problem import Progress as Generation
@@ -51,14 +52,16 @@ class Setting:
         cache: Path | None = None,
     ) -> "Setting":
         """Train the supernet, or take the one that `folder` keeps. Raises ArchError, RunError."""
-        restricted = compiled.restricted(search.name)
+        restricted = timed(compiled, search, folder, device, cache, listen.latency).restricted(search.name)
         restricted.decisions.check()
         trainer = supernet(compiled, train, device, folder, listen, cache)
         return cls(restricted, train, search, folder, trainer, cache)
 
-    def measuring(self, trainer: SupernetTrainer) -> Measure:
-        """How the architectures of a trainer are measured: as the search does."""
-        return measure_of(trainer, self.search, self.cache)
+    def judging(self, trainer: SupernetTrainer) -> Measure:
+        """The first metric of the search alone, as the search measures it, of the architectures of a trainer."""
+        goals = [goal for goal in self.search.objectives if goal.name in METRICS]
+        run = replace(self.search, objectives=tuple(goals[:1])) if goals else self.search
+        return guarded(measure_of(trainer, run, self.cache))
 
     def recipe(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """How networks are trained and measured, for the report."""
@@ -75,14 +78,20 @@ class Setting:
     def correlate(
         self, networks: int, sample: str, given: Mapping[str, Any], heard: correlation.Heard | None = None
     ) -> correlation.Correlation:
-        """Train a sample of networks from scratch, by the `train` block with `given` in its place, and compare."""
+        """Train a sample of networks from scratch, by the `train` block with `given` in its place, and compare.
+
+        Raises RunError where the search measures no accuracy, or the space holds too few networks.
+        """
+        goal = next((o for o in objectives_of(self.search) if o.name in METRICS), None)
+        if goal is None:
+            raise RunError(f"`search {self.search.name}` has no goal among {', '.join(METRICS)}: nothing to compare")
         settings = {**self.train.settings, **given}
         genomes = chosen(self.compiled, networks, settings["seed"], sample)
         own = {**settings, **{name: value for name, value in OF_SUPERNETS.items() if name in settings}}
         folder = self.folder / "correlation" / "networks"
         calibration = calibration_of(self.trainer, self.search)
-        alone = Trainer(self.compiled, own, self.trainer.data, self.measuring, calibration, folder, self._identity())
-        return correlation.correlate(self.compiled, guarded(self.measuring(self.trainer)), genomes, alone, heard)
+        alone = Trainer(self.compiled, own, self.trainer.data, self.judging, calibration, folder, self._identity())
+        return correlation.correlate(self.compiled, self.judging(self.trainer), goal, genomes, alone, heard)
 
     def compare(
         self,
@@ -102,7 +111,7 @@ class Setting:
             raise RunError(f"{block} is split into several searches; name a block without `split` with --search")
         if any(config.reference is None for config in configs.values()):
             raise RunError(f"{block} minimises what has no worst end, so there is no hypervolume to compare")
-        problem = problem_of(self.compiled, self.search, guarded(self.measuring(self.trainer)))
+        problem = problem_of(self.compiled, self.search, guarded(measure_of(self.trainer, self.search, self.cache)))
         return comparison.compare(
             problem,
             name,
