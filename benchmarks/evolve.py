@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterator
 from itertools import product
 from typing import Any
 
-from timing import Report, Target, interleave, once, ratio, seconds, spread
-
 import numpy as np
+from timing import Report, Target, interleave, once, ratio, seconds, spread
 
 from hrdsl.runtime.search import nsga2, nsga3
 from hrdsl.runtime.search.evolution import Evolution
@@ -80,10 +79,17 @@ def pymoos(population: int) -> Callable[[], Any]:
     """pymoo's own algorithm by ask and tell."""
     from pymoo.algorithms.moo.nsga2 import NSGA2
     from pymoo.config import Config as Settings
+    from pymoo.core.mutation import Mutation
     from pymoo.core.problem import Problem as Shape
     from pymoo.operators.crossover.pntx import TwoPointCrossover
-    from pymoo.operators.mutation.rm import ChoiceRandomMutation
     from pymoo.operators.sampling.rnd import IntegerRandomSampling
+
+    class Resampled(Mutation):
+        """Each gene drawn afresh with a small probability, all at once."""
+
+        def _do(self, problem: Any, X: Any, *, random_state: np.random.Generator, **_: Any) -> Any:
+            drawn = random_state.integers(0, CODES, X.shape)
+            return np.where(random_state.random(X.shape) < 0.02, drawn, X)
 
     Settings.warnings["not_compiled"] = False
     shape = Shape(n_var=DECISIONS, n_obj=2, xl=0, xu=CODES - 1, vtype=int)
@@ -91,7 +97,7 @@ def pymoos(population: int) -> Callable[[], Any]:
         pop_size=population,
         sampling=IntegerRandomSampling(),
         crossover=TwoPointCrossover(prob=0.9),
-        mutation=ChoiceRandomMutation(prob=1.0, prob_var=0.02),
+        mutation=Resampled(),
         eliminate_duplicates=False,
         output=None,
     )

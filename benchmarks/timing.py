@@ -128,7 +128,7 @@ class Report:
         """The table, or one JSON object with --json."""
         parser = argparse.ArgumentParser(description=self.title)
         parser.add_argument("--json", action="store_true", help="print one JSON object")
-        if parser.parse_args().json:
+        if parser.parse_known_args()[0].json:
             targets = [{**asdict(t), "ok": t.ok} for t in self.targets]
             rows = [dict(zip(self.head, r, strict=True)) for r in self.rows]
             print(json.dumps({"title": self.title, "rows": rows, "targets": targets}, indent=2))

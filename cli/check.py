@@ -4,7 +4,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..compiler.api import Compiled, compile_model
+from ..compiler.api import Compiled, compile_model, uncollected
 from ..compiler.constraints import at_a_glance
 from ..compiler.names import unknown_names
 from ..compiler.ops import operators
@@ -32,7 +32,8 @@ def run(args: Namespace) -> int:
     if args.json and args.format not in ("text", "json"):
         raise UsageError(f"check: --json and --format {args.format} exclude each other")
     chosen = settings(args)
-    reports = [check(path, args.space, chosen) for path in args.files]
+    with uncollected():
+        reports = [check(path, args.space, chosen) for path in args.files]
     found = [d for _, diagnostics in reports for d in diagnostics]
     if args.format in ("sarif", "github"):
         from .annotations import github, sarif

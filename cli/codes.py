@@ -539,6 +539,20 @@ CODES: dict[str, Code] = {
         "space s {\n  input = [3, 32, 32]\n  heads {\n    a = conv(1, width = 4)\n    b = conv(3, width = 2)\n  }\n}\n\ntrain t for s {}",
         "space s {\n  input = [3, 32, 32]\n  head = conv(1, width = 4)\n}\n\ntrain t for s {}",
     ),
+    "E506": Code(
+        "only a search knows a latency",
+        "A space is the same on every machine, its latency is not. A `search` block says how latency is found, and bounds it.",
+        "space",
+        "require latency_ms <= 20",
+        "require macs <= 300M",
+    ),
+    "E507": Code(
+        "a limit on the latency needs a table",
+        "A limit refuses architectures before anything is measured; only a table knows their latency then.",
+        "search",
+        "minimize latency_ms\nrequire latency_ms <= 20\nlatency = measured(seconds = 2)",
+        "minimize latency_ms\nrequire latency_ms <= 20\nlatency = table(batch = 1)",
+    ),
     # warnings
     "W601": Code(
         "a decision with one possible value",

@@ -362,6 +362,16 @@ CONSTRUCTS: dict[str, Construct] = {
         17,
         ("cost", "macs", "parameters", "peak_activation_bytes", "miou"),
     ),
+    "latency_ms": Construct(
+        "how long an architecture takes on a device",
+        "Milliseconds of one batch through the network as its user runs it: extracted, in evaluation, statistics folded into "
+        "the convolutions. Goals and constraints of a `search` block may name it. The setting `latency` says how it is found: "
+        "`table(...)` adds up the operations, each measured once, and is as cheap as a cost; `measured(...)` takes the time "
+        "of each candidate, and cannot bound. `hrdsl latency` makes the table of a space and shows its error.",
+        "search",
+        "minimize latency_ms\nrequire latency_ms <= 20\nlatency = table(batch = 1, threads = 1)",
+        19,
+    ),
     "maximize": Construct(
         "a goal of the search",
         "`maximize NAME` and `minimize NAME` stand in a `search` block; NAME is a cost or `miou`. The search keeps the "

@@ -186,6 +186,6 @@ def setting(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, Fraction):
         return f"{value.numerator}/{value.denominator}"
-    if isinstance(value, list):
+    if isinstance(value, tuple):
         return f"[{', '.join(map(setting, value))}]"
     return str(value)

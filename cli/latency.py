@@ -80,13 +80,12 @@ def _space(args: Namespace, space: "Compiled", found: "Chosen") -> tuple[dict[st
     """The table of a space."""
     import numpy
 
-    from ..compiler.works import Works
     from ..runtime.latency.goal import where, wish
     from ..runtime.latency.latency import Latency
-    from ..runtime.latency.table import build
+    from ..runtime.latency.table import build, works_of
 
     place, on = where(found, _device(args))
-    works = Works(space.graph)
+    works = works_of(space)
     made = build(space, works, on, place, wish(found), args.cache, Meter(args.quiet).latency, again=args.again)
     latency = Latency(works, made)
     rows = space.decisions.sample(numpy.random.default_rng(0), DRAWN)

@@ -79,7 +79,9 @@ class _Activities:
         for d in sorted(decisions, key=lambda d: self.switches[d.index][:1]):
             if self.asked(d) is not False:
                 self.closing[d.index] = self._closing(d)
-        return tuple(Activity(self.active(d), self.computed(d), self.asked(d), self.closing.get(d.index, {})) for d in decisions)
+        return tuple(
+            Activity(self.active(d), self.computed(d), self.asked(d), self.closing.get(d.index, {})) for d in decisions
+        )
 
     @cached_property
     def readers(self) -> dict[int, list[int]]:

@@ -65,7 +65,7 @@ def affordable(op: Operator, x: tuple[Shape, ...], y: Shape, weights: Iterable[W
 
 
 def _within(what: str, most: int, factors: Sequence[Value], span: Span) -> None:
-    count = prod([max(1, largest(f)) for f in factors])
+    count = prod([f if type(f) is int and f > 0 else max(1, largest(f)) for f in factors])
     if count > most:  # factors that are not large together, as the size and the number of windows
         count = largest(reduce(partial(apply, "*"), factors))
     if count > most:

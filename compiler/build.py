@@ -62,9 +62,7 @@ class Builder:
         self.passed: dict[Path, Callable[[], tuple[Flow | None, ...]]] = {}
         """What each route passed, by its place: made when it is asked for."""
 
-    def site(
-        self, span: Span, where: Where, operation: Operation | None = None, op: Operator | None = None
-    ) -> UseSite:
+    def site(self, span: Span, where: Where, operation: Operation | None = None, op: Operator | None = None) -> UseSite:
         """A place where facts are checked; with an operator, also the places of its settings."""
         if operation is None or op is None or not operation.places:
             return UseSite(span, where, later=self.later)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -82,5 +82,10 @@ def _parts(space: "Decisions", constraint: Constraint) -> str:
             rows = np.concatenate([rows, np.array([free.smallest(), free.largest()], dtype=rows.dtype)])
         costs = {**space.costs(rows), **({n: space.latency(rows) for n in TIMES} if space.latency else {})}
         drawn = " as far as found" if space.decisions else ""
-        found += [errors.between(n, f"{costs[n].min():,}", f"{costs[n].max():,}", drawn) for n in names]
+        found += [errors.between(n, _shown(costs[n].min()), _shown(costs[n].max()), drawn) for n in names]
     return errors.parts(found)
+
+
+def _shown(cost: Any) -> str:
+    """A cost in a message; milliseconds to the microsecond."""
+    return f"{cost:,.3f}" if isinstance(cost, float) else f"{cost:,}"

@@ -22,7 +22,7 @@ from .cost import Costs
 from .factors import Elimination, Factors, TooWide
 from .graph import Constraint, Graph, Prior
 from .ranking import Independent, Ranking, Weighted
-from .sym import Apply, Decision, Value, apply, at, depends_on_cost
+from .sym import Apply, Decision, Table, Value, apply, at, depends_on_cost
 from .vector import Array, Evaluation, Genes
 
 SMALL = 2_000
@@ -62,6 +62,7 @@ class Decisions:
         """`costs` is called when something first asks for a cost; `latency` gives milliseconds, where constraints read them."""
         self.graph = graph
         self._costs = costs
+        self._tables: dict[Table, Array] = {}
         self.latency = latency
         self.decisions = graph.decisions
         self.cardinalities = tuple(len(d) for d in graph.decisions)
@@ -88,7 +89,7 @@ class Decisions:
                 found.update(self.costs(genes, peak=name == "peak_activation_bytes"))
             return found[name]
 
-        return Evaluation(genes, metric)
+        return Evaluation(genes, metric, self._tables)
 
     def canonical(self, genes: Genes) -> Genes:
         """The genome that stands for each network: flows that are `none` closed, inactive decisions 0. [P, G] -> [P, G]."""

@@ -6,9 +6,8 @@ from typing import Any
 
 from ..dsl import errors
 from ..dsl.diagnostic import ArchError, Diagnostic, Span
-from ..dsl.syntax import Expr
+from ..dsl.syntax import Expr, Weight
 from ..dsl.syntax import Prior as PriorLine
-from ..dsl.syntax import Weight
 from .activity import Active
 from .conditions import both, implied
 from .constraints import conjuncts, resolved

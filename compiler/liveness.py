@@ -69,8 +69,10 @@ def _reads(graph: Graph, node: Node, live: Value) -> tuple[Value, ...]:
         return (False,) * len(node.inputs)
     found: list[Value] = []
     for k, source in enumerate(node.inputs):
-        looks = False if source is None else _looks(node, k)
-        present = looks if source is None else graph.nodes[source].shape.present
+        if source is None:
+            found.append(False)
+            continue
+        present, looks = graph.nodes[source].shape.present, _looks(node, k)
         same = looks is True and present is node.shape.present
         found.append(live if same else both(live, looks, present))
     return tuple(found)
@@ -93,8 +95,12 @@ def _demand(graph: Graph, live: Sequence[Value]) -> tuple[Value, ...]:
     wanted: list[list[Value]] = [[] for _ in graph.nodes]
     wanted[graph.output].append(True)
     for i in range(len(graph.nodes) - 1, -1, -1):
+        node = graph.nodes[i]
         demand[i] = either(*wanted[i])
-        for k, source in enumerate(graph.nodes[i].inputs):
-            if source is not None and demand[i] is not False:
-                wanted[source].append(both(demand[i], chosen(graph, i, k)))
+        if demand[i] is False:
+            continue
+        every = None if isinstance(node.op, Switch) else both(demand[i])
+        for k, source in enumerate(node.inputs):
+            if source is not None:
+                wanted[source].append(both(demand[i], _looks(node, k)) if every is None else every)
     return tuple(demand)

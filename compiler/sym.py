@@ -327,15 +327,25 @@ def _applied(function: str, *args: Value) -> Value:
     run = FUNCTIONS[function]
     if function in BITWISE and len(args) == 2 and all(a.truths if type(a) is Table else type(a) is bool for a in args):
         run = BITWISE[function]
-        first, last = sorted(args, key=lambda a: a.deps[0].index) if all(map(is_sym, args)) else (True, True)
-        if is_sym(first) and first.deps[-1].index < last.deps[0].index:
-            return _crossed(function, first, last)
+        apart = _apart(*args)
+        if apart:
+            return _crossed(function, *apart)
     return _canonical(over, tuple(map(run, *[spread(a, over) for a in args])))
+
+
+def _apart(one: Value, other: Value) -> tuple[Table, Table] | None:
+    """Two tables, if all decisions of one come before those of the other; that one first."""
+    if type(one) is not Table or type(other) is not Table:
+        return None
+    if one.deps[0].index > other.deps[0].index:
+        one, other = other, one
+    return (one, other) if one.deps[-1].index < other.deps[0].index else None
 
 
 def _crossed(function: str, first: Table, last: Table) -> Table:
     """Two conditions on different decisions, joined: each of these decisions changes something."""
-    rows = ((False,) * len(last.values), last.values) if function == "and" else (last.values, (True,) * len(last.values))
+    fixed = (function == "or",) * len(last.values)
+    rows = (fixed, last.values) if function == "and" else (last.values, fixed)
     return Table(first.deps + last.deps, tuple(chain.from_iterable(map(rows.__getitem__, first.values))))
 
 

@@ -22,6 +22,9 @@ MOST = 1 << 18
 INPUT, INPUT_LAST = 0, 1
 """The registers of the input, and of the input with its channels last."""
 
+WEIGHT = -1
+"""Whose memory a view of a weight lies in."""
+
 Moments = tuple[Tensor, Tensor]
 """Mean and variance [C] of a batch normalisation."""
 
@@ -38,10 +41,18 @@ class Size(NamedTuple):
 
 
 class Op(NamedTuple):
-    """One operation: its calls, over registers of the union, the last of which makes the result."""
+    """One operation: its calls, over registers of the union, the last of which makes the result. What operations of one
+    `kind` make of inputs of one size has the same sizes."""
 
     key: int
     calls: tuple[Instruction, ...]
+    kind: str
+
+    @property
+    def reads(self) -> tuple[int, ...]:
+        """The registers that others fill."""
+        own = {i.out for i in self.calls}
+        return tuple(dict.fromkeys(s for i in self.calls for s in i.slots if s not in own))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +75,7 @@ class Tracer:
         self.planner = planner
         self.last = last and planner.graph.input.form == "map"
         self._ops: dict[Any, Op] = {}
-        self._bare: dict[Entry, str] = {}
+        self._kinds: dict[Entry, str] = {}
         self._registers = INPUT_LAST
 
     @property
@@ -74,7 +85,7 @@ class Tracer:
     def forget(self) -> None:
         """Forget every operation. Numbers are not given again, so what was kept under an old one is never met."""
         self._ops.clear()
-        self._bare.clear()
+        self._kinds.clear()
 
     def __call__(self, genes: Genes) -> Trace:
         """Raises ValueError if the architecture has no output."""
@@ -91,7 +102,7 @@ class Tracer:
     def _op(self, live: Live, where: Mapping[int, int], genes: Genes) -> Op:
         like = self.planner.graph.nodes[live.node].op.like
         read = tuple([self._size(i, genes) if k in like else where[i] for k, i in enumerate(live.inputs)])
-        key = live.entry if live.entry.weights else self._named(live.entry), read
+        key = live.entry if live.entry.weights else self._kind(live.entry), read
         found = self._ops.get(key)
         if found is None:
             found = self._ops[key] = self._make(live, read)
@@ -103,11 +114,13 @@ class Tracer:
         inner = (shape.width, *shape.extent) if shape.form != "tokens" else (*shape.extent, shape.width)
         return Size(at(shape.copies, genes), tuple(at(value, genes) for value in inner))
 
-    def _named(self, entry: Entry) -> str:
-        """An entry without weights is what it calls, at whatever node; one with weights belongs to its own."""
-        found = self._bare.get(entry)
+    def _kind(self, entry: Entry) -> str:
+        """What an entry calls, and how long the runs of its weights are. One without weights is no more than that, at
+        whatever node; one with weights belongs to its own."""
+        found = self._kinds.get(entry)
         if found is None:
-            found = self._bare[entry] = repr(entry.steps)
+            runs = [[[length for _, length in axis] for axis in axes] for _, axes in entry.weights]
+            found = self._kinds[entry] = repr((entry.steps, runs))
         return found
 
     def _make(self, live: Live, read: Sequence[int | Size]) -> Op:
@@ -123,17 +136,21 @@ class Tracer:
             slots = tuple([names[s] for s in call.slots])
             names[call.out] = self._fresh()
             calls.append(call._replace(slots=slots, out=names[call.out]))
-        return Op(names[live.node], tuple(calls))
+        return Op(names[live.node], tuple(calls), self._kind(live.entry))
 
     def _fresh(self) -> int:
         self._registers += 1
         return self._registers
 
 
+def operations(traces: Iterable[Trace]) -> list[Op]:
+    """Those of all, each once, in an order in which they can run."""
+    return [*{op.key: op for trace in traces for op in trace.ops}.values()]
+
+
 def union(traces: Iterable[Trace]) -> list[Instruction]:
-    """The calls of all, each once, in an order in which they can run."""
-    ops = {op.key: op for trace in traces for op in trace.ops}
-    return [i for op in ops.values() for i in op.calls]
+    """Their calls."""
+    return [i for op in operations(traces) for i in op.calls]
 
 
 def needed(calls: Sequence[Instruction], wanted: Iterable[int]) -> list[Instruction]:
@@ -207,61 +224,101 @@ def _last_uses(calls: Sequence[Instruction], kept: set[int]) -> list[tuple[int, 
 # Memory ------------------------------------------------------------------------------------------------------------
 
 
+class Made(NamedTuple):
+    """The result of a call: a tensor without contents, the number of the memory that it lies in, and the bytes of that. What
+    is no tensor, or lies in a weight, takes no memory."""
+
+    value: Any
+    place: int = 0
+    size: int = 0
+
+
 class Sizes:
-    """What the results of calls take, from their shapes alone: the calls run on tensors without contents."""
+    """What the results of calls take, from their shapes alone: calls run on tensors without contents, once for each kind of
+    operation and each size of its inputs."""
 
     def __init__(self, x: Tensor) -> None:
         """`x`: an input as the calls will meet it, with its batch; its contents are not read."""
         plain = torch.empty_like(x, device="meta")
-        self._values: dict[int, Any] = {INPUT: plain, INPUT_LAST: laid_out(plain) if x.dim() == 4 else plain}
-        self._weights: dict[int, tuple[Tensor, Tensor]] = {}
-        self._free: set[int] = set()
+        self._places = 0
+        self._inputs = {INPUT: self._new(plain)}
+        self._inputs[INPUT_LAST] = self._new(laid_out(plain)) if x.dim() == 4 else self._inputs[INPUT]
+        self._made = dict(self._inputs)
+        self._known: dict[Any, list[tuple[Any, int | None]]] = {}
 
-    @torch.no_grad()
-    def add(self, calls: Iterable[Instruction]) -> None:
-        """Learn the sizes of what these calls make; what they read is known."""
-        for i in calls:
-            if i.out not in self._values:
-                consts = [self._bare(c) for c in i.consts]
-                self._values[i.out] = i.fn(*[self._values[s] for s in i.slots], *consts, **i.kwargs)
+    def forget(self) -> None:
+        """Forget the registers; what was learnt of kinds stays."""
+        self._made = dict(self._inputs)
+
+    def add(self, ops: Iterable[Op]) -> None:
+        """Learn the sizes of what these operations make; what they read is known."""
+        for op in ops:
+            if op.key not in self._made:
+                reads = op.reads
+                key = op.kind, *(_size(self._made[r].value) for r in reads)
+                if key not in self._known:
+                    self._known[key] = self._tried(op, reads)
+                known = [self._made[r] for r in reads]
+                for i, (value, owner) in zip(op.calls, self._known[key], strict=True):
+                    known.append(self._made_of(value, owner, known))
+                    self._made[i.out] = known[-1]
 
     def peak(self, program: Program) -> int:
         """The most bytes that the input and the registers of a program hold at once. Views take nothing of their own."""
-        plain, size = self._storage(INPUT)
-        readers, now = {plain: 1}, size
+        _, place, size = self._made[INPUT]
+        readers, now = {place: 1}, size
         most = now
-        for made, dead in program.uses():
-            for r in made:
-                place, size = self._storage(r)
+        for filled, dead in program.uses():
+            for r in filled:
+                _, place, size = self._made[r]
                 now += 0 if readers.get(place) else size
                 readers[place] = readers.get(place, 0) + 1
             most = max(most, now)
             for r in dead:
-                place, size = self._storage(r)
+                _, place, size = self._made[r]
                 readers[place] -= 1
                 now -= 0 if readers[place] else size
         return most
 
-    def _storage(self, register: int) -> tuple[int, int]:
-        """Which memory a value lies in, and its bytes: none for weights, and for what is no tensor."""
-        value = self._values[register]
+    def _made_of(self, value: Any, owner: int | None, known: Sequence[Made]) -> Made:
+        if owner is None:
+            return self._new(value)
+        return Made(value) if owner == WEIGHT else known[owner]._replace(value=value)
+
+    def _new(self, value: Any) -> Made:
         if not isinstance(value, Tensor):
-            return 0, 0
-        storage = value.untyped_storage()
-        place = storage._cdata
-        return (0, 0) if place in self._free else (place, storage.nbytes())
+            return Made(value)
+        self._places += 1
+        return Made(value, self._places, value.untyped_storage().nbytes())
 
-    def _bare(self, value: Any) -> Any:
-        if isinstance(value, Tensor):
-            return self._weight(value)
-        return [self._bare(v) for v in value] if isinstance(value, list) else value
+    @torch.no_grad()
+    def _tried(self, op: Op, reads: Sequence[int]) -> list[tuple[Any, int | None]]:
+        """What each call makes, and in whose memory: None for its own, WEIGHT, or a place among what is read and made before."""
+        values = [self._made[r].value for r in reads]
+        owners = {v.untyped_storage()._cdata: k for k, v in enumerate(values) if isinstance(v, Tensor)}
+        registers, out = dict(zip(reads, values, strict=True)), list[tuple[Any, int | None]]()
+        kept = list[Any]()  # as long as a tensor is there, its memory is told from that of others
+        for i in map(evaluating, op.calls):
+            consts = [_bare(c) for c in i.consts]
+            owners |= {c.untyped_storage()._cdata: WEIGHT for c in consts if isinstance(c, Tensor)}
+            kept.append(consts)
+            value = i.fn(*[registers[s] for s in i.slots], *consts, **i.kwargs)
+            place = value.untyped_storage()._cdata if isinstance(value, Tensor) else 0
+            out.append((value, owners.get(place)))
+            owners.setdefault(place, len(values) + len(out) - 1)
+            registers[i.out] = value
+        return out
 
-    def _weight(self, value: Tensor) -> Tensor:
-        found = self._weights.get(id(value))
-        if found is None:
-            found = self._weights[id(value)] = value, torch.empty_like(value, device="meta")
-            self._free.add(found[1].untyped_storage()._cdata)
-        return found[1]
+
+def _size(value: Any) -> Any:
+    return (*value.shape, value.stride()) if isinstance(value, Tensor) else value
+
+
+def _bare(value: Any) -> Any:
+    """Weights without contents."""
+    if isinstance(value, Tensor):
+        return torch.empty_like(value, device="meta")
+    return [_bare(v) for v in value] if isinstance(value, list) else value
 
 
 def grouped(traces: Sequence[Trace], sizes: Sequence[Sizes], most: int) -> Iterator[list[Trace]]:

@@ -79,8 +79,10 @@ class Amounts(NamedTuple):
 class Works:
     """The works of one graph."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, within: Sequence[Value] = ()) -> None:
+        """`within`: conditions that every architecture meets, which leave out works that none uses."""
         self.graph = graph
+        self.within = tuple(part for condition in within for part in conjuncts(condition) if isinstance(part, Table))
         self.specialiser = Specialiser(graph)
         self.folding = Folding(graph)
         known: dict[Any, Work | None] = {}
@@ -157,7 +159,8 @@ class Works:
 
     def _tabulated(self, place: "_Place", condition: Value) -> Value:
         over = place.over
-        reach = [projected(c, over) for c in conjuncts(condition) if isinstance(c, Table) and set(c.deps) & set(over)]
+        known = (*(c for c in conjuncts(condition) if isinstance(c, Table)), *self.within)
+        reach = [projected(c, over) for c in known if not set(over).isdisjoint(c.deps)]
         genes = [0] * len(self.graph.decisions)
         values: list[Work | None] = []
         for row in product(*(range(len(d)) for d in over)):

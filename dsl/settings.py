@@ -88,7 +88,7 @@ _IMPORTANCE = ("factors", "magnitude", "taylor")
 _STRATEGIES = {
     "nsga2": {
         **_EVOLUTION,
-        "weights": Option("numbers", [], least=0, docs="of the goals in the crowding distance; none: all 1"),
+        "weights": Option("numbers", (), least=0, docs="of the goals in the crowding distance; none: all 1"),
         "ceiling": Option("flag", False, docs="nothing costlier than the costliest survivor is evaluated"),
     },
     "nsga3": _EVOLUTION,
@@ -105,7 +105,7 @@ _STRATEGIES = {
     "local": {"population": _POPULATION, "evaluations": _BUDGET},
     "random": {"evaluations": _BUDGET},
     "prune": {
-        "to": Option("numbers", [Fraction(1, 2)], least=0, most=1, docs="shares of the cost at the start, to be reached"),
+        "to": Option("numbers", (Fraction(1, 2),), least=0, most=1, docs="shares of the cost at the start, to be reached"),
         "cost": Option("text", "macs", choices=_PRICES, docs="the cost that is meant"),
         "every": Option("whole", 50, least=1, most=100_000_000, docs="steps between two removals"),
         "warm": Option("number", Fraction(1, 4), least=0, most=1, docs="share of the steps before the first removal"),
@@ -138,6 +138,13 @@ _DATA = {
     "data": Option("text", "digits.scenes", choices=("digits.scenes", "digits.match"), docs="the data set"),
     "images": Option("whole", 4000, least=1, most=10_000_000, docs="training images"),
 }
+_RACES: dict[str, dict[str, Option]] = {
+    "none": {},
+    "paired": {
+        "error": Option("number", Fraction(1, 100), least=0.0001, most=0.5, docs="of those stopped, how many may survive"),
+        "chunk": Option("whole", 100, least=50, most=1_000_000, docs="images between two decisions"),
+    },
+}
 OPTIONS: dict[str, dict[str, Option]] = {
     "train": {
         **_DATA,
@@ -163,6 +170,7 @@ OPTIONS: dict[str, dict[str, Option]] = {
         "share": Option("flag", True, docs="what candidates of a generation compute alike is computed once"),
         "fold": Option("flag", True, docs="candidates are measured with statistics folded into weights, channels last"),
         "precision": Option("text", "float32", choices=PRECISIONS[1:], docs="in which candidates are measured"),
+        "race": Option("call", Chosen("none", {}), calls=_RACES, docs="whether candidates that will not survive stop early"),
         "seed": Option("whole", 0, least=0, docs="seed of the search"),
     },
 }
@@ -261,10 +269,12 @@ def _value(name: str, option: Option, expr: Expr, found: list[Diagnostic]) -> An
     if option.kind == "call":
         return _call(name, option, expr, found)
     value = constant(expr)
+    if option.kind == "numbers" and isinstance(value, list):
+        value = tuple(value)
     why = _fault(option, value)
     if why:
         example = str(option.default).lower() if isinstance(option.default, bool) else str(option.default)
-        example = next(iter(get_close_matches(str(value), option.choices, 1)), example)
+        example = next(iter(get_close_matches(str(value), option.choices, 1)), example if example != "()" else "[2, 1]")
         found.append(errors.bad_setting(name, why, expr.span, example))
     return value
 
@@ -309,7 +319,7 @@ def _fault(option: Option, value: Any) -> str:
 
 def _list_fault(option: Option, value: Any) -> str:
     """Why a value is no list of numbers within the bounds of an option."""
-    if not isinstance(value, list):
+    if not isinstance(value, tuple):
         return "a list of numbers is needed"
     return next(filter(None, (_fault(replace(option, kind="number"), v) for v in value)), "")
 

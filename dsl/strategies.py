@@ -19,7 +19,7 @@ def strategy_faults(block: Block, strategy: Chosen | None, goals: "Sequence[Obje
     if strategy is None or line is None:
         return
     count = len(goals) or 2
-    weights = strategy.options.get("weights") or []
+    weights = strategy.options.get("weights", ())
     if strategy.name == "aging" and count != 1:
         why = f"aging evolution has one goal, not {count}; what else counts is a constraint: `require macs <= 1G`"
         yield errors.bad_setting(
@@ -27,7 +27,7 @@ def strategy_faults(block: Block, strategy: Chosen | None, goals: "Sequence[Obje
         )
     if strategy.name == "nsga3" and count == 1:
         yield errors.bad_setting("strategy", "NSGA-III needs at least two goals", line.value.span, "aging")
-    if not isinstance(weights, list):
+    if not isinstance(weights, tuple):
         return
     if weights and len(weights) != count:
         example = f"nsga2(weights = [{', '.join(['1'] * count)}])"

@@ -89,11 +89,7 @@ class Sampler:
             for d, codes in enumerate(self._order)
         )
         narrow = self._decisions(order)
-        try:
-            narrow.sample(np.random.default_rng(0), 1)
-        except ArchError:
-            return self._phase(number + 1)
-        return Phase(narrow, order, begin)
+        return Phase(narrow, order, begin) if _any(narrow) else self._phase(number + 1)
 
     def _decisions(self, order: Sequence[Array] = ()) -> Decisions:
         """The space under the priors that are wanted, with these codes alone."""
@@ -134,6 +130,17 @@ class Sampler:
         """Each row in an order of its own. [decisions, values] -> the same."""
         rng = np.random.default_rng((self.seed, begin, codes.shape[1], turn, 4))
         return rng.permuted(codes, axis=1)
+
+
+def _any(decisions: Decisions) -> bool:
+    """Whether an architecture is found."""
+    if decisions.ranking is not None and not decisions.ranking.total:
+        return False
+    try:
+        decisions.sample(np.random.default_rng(0), 1)
+    except ArchError:
+        return False
+    return True
 
 
 def _alike(phase: Phase, count: int, rng: np.random.Generator) -> Genes:

@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -20,7 +20,8 @@ from ..dsl.modules import Module
 from .device import one_thread
 from .distributed import ALONE, Group
 from .evaluation import Evaluator, Options
-from .latency.goal import timed, with_latency
+from .faults import RunError
+from .latency.goal import tabled, timed, with_latency
 from .latency.table import Heard as Timed
 from .objectives import objectives_of, problem_of
 from .search.front import Front
@@ -116,30 +117,53 @@ def calibration_of(trainer: SupernetTrainer, run: Run) -> Examples:
     return Examples(kept.images[: run.settings["recalibrate"]], kept.labels, kept.classes, kept.ignore)
 
 
-def measure_of(trainer: SupernetTrainer, run: Run, cache: Path | None = None) -> Measure:
-    """What a search measures of its candidates over a trained supernet: the same here and in worker processes."""
+def evaluator_of(trainer: SupernetTrainer, run: Run, cache: Path | None = None) -> Evaluator:
+    """What measures the metrics of a search over a trained supernet."""
     settings, size = trainer.settings, trainer.compiled.graph.input.extent[0]
     calibration = calibration_of(trainer, run)
     validation = examples(settings["data"], "val", run.settings["validate"], size, trainer.device, cache)
     measured = [o.name for o in objectives_of(run) if not o.exact and o.name not in TIMES]
-    found = Evaluator(trainer.planner, calibration, validation, measured, Options.of(run.settings))
+    return Evaluator(trainer.planner, calibration, validation, measured, Options.of(run.settings))
+
+
+def measure_of(trainer: SupernetTrainer, run: Run, cache: Path | None = None) -> Measure:
+    """What a search measures of its candidates over a trained supernet: the same here and in worker processes."""
+    found = evaluator_of(trainer, run, cache)
     return with_latency(found, trainer.compiled, run, trainer.device, trainer.store)
 
 
 @contextmanager
 def measuring(
     trainer: SupernetTrainer, runs: tuple[Run, Run], folder: Path, cache: Path | None, crew: Crew | None
-) -> Iterator[Measure]:
-    """The measure of a search: here, or in the processes of a crew."""
-    here = guarded(measure_of(trainer, runs[1], cache))
+) -> Iterator[tuple[Measure, Evaluator | None]]:
+    """The measure of a search: here, with its evaluator, or in the processes of a crew."""
+    found = evaluator_of(trainer, runs[1], cache)  # its images are in the cache then, for workers too
     if crew is None:
-        yield here
+        yield guarded(with_latency(found, trainer.compiled, runs[1], trainer.device, trainer.store)), found
         return
     from .workers.candidates import MEASURE, arguments
 
     given = arguments(trainer.compiled, runs, folder, trainer.device, cache)
     with Workers(crew, MEASURE, given) as workers:
-        yield workers
+        yield workers, None
+
+
+def require_comparable(run: Run) -> None:
+    """Raises RunError unless who survives a generation can be foretold, where candidates race."""
+    if run.settings["race"].name == "none":
+        return
+    if run.settings["strategy"].name != "nsga2":
+        raise RunError("candidates race for the survival of NSGA-II: write `strategy = nsga2(...)`, or `race = none`")
+    if not tabled(run) and any(o.name in TIMES for o in run.objectives):
+        raise RunError("what is measured on the device cannot be estimated: write `latency = table`, or `race = none`")
+
+
+def require_apart(run: Run) -> None:
+    """Raises RunError unless candidates can be measured apart from each other, and at once."""
+    if run.settings["race"].name != "none":
+        raise RunError("candidates that race are compared by one process: leave out --workers, or write `race = none`")
+    if not tabled(run) and any(o.name in TIMES for o in run.objectives):
+        raise RunError("workers disturb what is measured: leave out --workers, or write `latency = table`")
 
 
 def search(
@@ -159,6 +183,9 @@ def search(
     Raises ArchError, RunError, StudyError.
     """
     train, run = runs_of(compiled, *names)
+    require_comparable(run)
+    if crew is not None:
+        require_apart(run)
     compiled = timed(compiled, run, folder, device, cache, listen.latency)
     restricted = compiled.restricted(run.name)
     restricted.decisions.check()
@@ -178,8 +205,10 @@ def search(
             if listen.generation:
                 listen.generation(state)
 
-        with one_thread(), measuring(trainer, (train, run), folder, cache, crew) as measure:
+        with one_thread(), measuring(trainer, (train, run), folder, cache, crew) as (measure, evaluator):
             problem = problem_of(restricted, run, measure, listen.evaluated)
+            if evaluator is not None and evaluator.options.race:
+                problem = replace(problem, contest=evaluator.contest)
             found = explore(restricted, run, problem, config, study, heard, begun)
         seconds = trainer.seconds + sum(row.evaluation.seconds for row in study.known.values())
     return Searched(restricted, run, trainer, calibration_of(trainer, run), found.front, found.parts, tuple(generations), seconds)

@@ -20,7 +20,7 @@ import torch
 
 from hrdsl.cli.main import main
 from hrdsl.compiler.api import compile_file
-from hrdsl.runtime import checkpoint, searching, train
+from hrdsl.runtime import checkpoint, train
 from hrdsl.runtime.evaluate import network_miou
 from hrdsl.runtime.evaluation import Evaluator
 from hrdsl.runtime.results import load_weights, network_of
@@ -243,6 +243,21 @@ def test_interrupted(
 def test_workers(lab: Lab, tmp_path: Path, count: int) -> None:
     """The same front from worker processes, bit for bit."""
     lab.again(tmp_path / "study", "--workers", count)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("validate = 16", "validate = 200\n  race = paired", "`race = none`"),
+        ("minimize macs", "minimize latency_ms\n  latency = measured", "`latency = table`"),
+    ],
+)
+def test_workers_measure_apart(lab: Lab, tmp_path: Path, old: str, new: str, words: str) -> None:
+    file = tmp_path / "other.arch"
+    file.write_text(SPACE.read_text().replace(old, new))
+    status, _, said = lab.search(tmp_path / "study", "--workers", 2, file=file)
+    assert (status, said.count("\n")) == (2, 1)
+    assert words in said and not (tmp_path / "study").exists()
 
 
 @pytest.mark.parametrize("words", [[], pytest.param(["--workers", "2"], marks=pytest.mark.slow)])

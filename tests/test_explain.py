@@ -16,7 +16,7 @@ from hrdsl.compiler.functions import FUNCTIONS
 from hrdsl.compiler.ops import operators
 from hrdsl.dsl.diagnostic import Source, render
 from hrdsl.dsl.format import format_text
-from hrdsl.dsl.model import COSTS, METRICS, ROUTES_ENTRIES, SPACE_BLOCKS, SPACE_ENTRIES, STAGE_ENTRIES
+from hrdsl.dsl.model import COSTS, METRICS, ROUTES_ENTRIES, SPACE_BLOCKS, SPACE_ENTRIES, STAGE_ENTRIES, TIMES
 from hrdsl.dsl.pieces import WORDS
 
 from .test_diagnostics import framed
@@ -55,7 +55,7 @@ def test_one_page_for_each_word_of_the_language() -> None:
     known = [word for name, construct in CONSTRUCTS.items() for word in (name, *construct.also)]
     entries = {*SPACE_BLOCKS, *SPACE_ENTRIES, *STAGE_ENTRIES, *ROUTES_ENTRIES, "space", "train", "search", "out", "x"}
     assert len(known) == len(set(known))
-    assert {*WORDS, *entries, *COSTS, *METRICS} <= set(known)
+    assert {*WORDS, *entries, *COSTS, *TIMES, *METRICS} <= set(known)
     assert not set(known) & set(FUNCTIONS)
 
 

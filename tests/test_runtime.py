@@ -16,6 +16,7 @@ from hrdsl.compiler.store import Store
 from hrdsl.dsl.settings import Chosen
 from hrdsl.runtime import checkpoint, device, files, searching, steps, train
 from hrdsl.runtime.evaluate import plan_miou, recalibrate
+from hrdsl.runtime.evaluation import Evaluator
 from hrdsl.runtime.faults import RunError
 from hrdsl.runtime.optimise import Optimizer, boxes, touched
 from hrdsl.runtime.results import load_weights, network_of, save_weights
@@ -388,7 +389,8 @@ def test_failed_candidates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
             raise MemoryError("no room")
         return math.nan if call % 3 == 0 else call / 100
 
-    monkeypatch.setattr(searching, "measure_of", lambda *_: one_by_one(lambda genome: [measured()]))
+    one = one_by_one(lambda _: [measured()])
+    monkeypatch.setattr(Evaluator, "__call__", lambda _, genomes: one(genomes))
     monkeypatch.setattr(searching, "examples", lambda *_: data())
     found = searching.search(two(), tmp_path, CPU, searching.Listener())
     assert (found.front.evaluated, found.front.failed) == (15, 10)

@@ -386,9 +386,11 @@ def head(configuration: tuple[int, int], rows: list[int], row: int, heads: int) 
 
 
 @pytest.mark.parametrize("operator", ["local_attention", "axial_attention"])
-def test_index_sets_of_a_block(operator: str) -> None:
-    """Queries, keys and values of all its attentions take rows by heads; the projection behind reads the same columns."""
-    space = compiled(BLOCK)
+@pytest.mark.parametrize("shared", [True, False])
+def test_index_sets_of_a_block(operator: str, shared: bool) -> None:
+    """Queries, keys and values of all its attentions take rows by heads, or the first; the projection behind reads the same
+    columns."""
+    space = compiled(BLOCK.replace("trio(128)", f"trio(128, shared = {str(shared).lower()})"))
     nodes = {n.name.removeprefix("head.one.trio."): n for n in space.graph.nodes}
     for genes in map(tuple, space.decisions.enumerate()):
         chosen = {
@@ -398,7 +400,9 @@ def test_index_sets_of_a_block(operator: str) -> None:
         if chosen["operator"] != operator:
             continue
         width, n = 128 * Fraction(chosen["wide"]), int(chosen[f"{operator}.heads"])
-        queries, values = (rows(64, n, int(width * Fraction(chosen[f"{operator}.{k}"]))) for k in ("query", "value"))
+        blocks = n if shared else 1
+        widths = (int(width * Fraction(chosen[f"{operator}.{k}"])) for k in ("query", "value"))
+        queries, values = (rows(64, blocks, w) for w in widths)
         wanted = {"q.conv": queries, "k.conv": queries, "v.conv": values}
         found = {k: w.axes for k, node in nodes.items() for w in node.weights[:1] if f".{operator}." in k}
         assert found

@@ -13,15 +13,21 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hrdsl.compiler.api import compile_file, read_settings
+from hrdsl.runtime import searching
+from hrdsl.runtime.evaluation import Evaluator
 from hrdsl.runtime.faults import RunError
 from hrdsl.runtime.search.front import Genome
 from hrdsl.runtime.search.guard import guarded
-from hrdsl.runtime.search.problem import Evaluation
+from hrdsl.runtime.search.problem import Evaluation, Measure, one_by_one
 from hrdsl.runtime.search.study import read
+from hrdsl.runtime.workers import candidates
 from hrdsl.runtime.workers.pool import FIRST, LEAST, TIMES, Limits, cut
 from hrdsl.runtime.workers.process import Group, Process
 from hrdsl.runtime.workers.protocol import Inbox, packed
@@ -30,6 +36,7 @@ from . import misbehaving
 from .misbehaving import accuracy, crew, failing_device, key, searched
 
 ROOT = Path(__file__).resolve().parent.parent
+TINY = ROOT / "tests" / "tiny" / "two.arch"
 ALL = [(a, b) for a in range(5) for b in range(4)]
 REASONS = {
     "raises": "ValueError: no good",
@@ -148,6 +155,71 @@ def test_one_thread() -> None:
     """Sums depend on the number of threads, so that it is the same in every worker."""
     with crew(2, measure="misbehaving:surroundings") as workers:
         assert {answer.values for _, answer in workers(ALL[:4])} == {(1.0,)}
+
+
+# what workers of a search load
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+def loaded(folder: Path, cache: Path, text: str) -> tuple[Measure, dict[str, Any]]:
+    """The measure of a search of a file, and what its workers are told, as it comes out of their pipe."""
+    file = folder / "two.arch"
+    file.write_text(text)
+    compiled, cpu = compile_file(file, settings={"classes": 11}), torch.device("cpu")
+    runs = searching.runs_of(compiled)
+    trainer = searching.supernet(compiled, runs[0], cpu, folder, searching.Listener(), cache)
+    told = candidates.arguments(compiled, runs, folder, cpu, cache)
+    return searching.measure_of(trainer, runs[1], cache), json.loads(json.dumps(told))
+
+
+def test_candidates(tmp_path: Path, cache: Path) -> None:
+    """File, parameters, supernet and data as in the coordinator: the same values, whatever the group."""
+    here, told = loaded(tmp_path, cache, TINY.read_text())
+    space = compile_file(TINY).decisions
+    genomes = [space.smallest(), space.largest(), *map(tuple, space.sample(np.random.default_rng(0), 3).tolist())]
+    genomes = list(dict.fromkeys(genomes))
+    wanted = {g: a.values for g, a in here(genomes)}
+    assert all(len(values) == 1 and values[0] > 0 for values in wanted.values())
+    assert {g: a.values for g, a in candidates.candidates(**told)(genomes[::-1])} == wanted
+    assert {g: a.values for h in genomes for g, a in candidates.candidates(**told)([h])} == wanted
+
+
+def test_a_file_that_was_changed(tmp_path: Path, cache: Path) -> None:
+    _, told = loaded(tmp_path, cache, TINY.read_text())
+    (tmp_path / "two.arch").write_text(TINY.read_text() + "# another\n")
+    with pytest.raises(RunError, match="was changed while the search runs"):
+        candidates.candidates(**told)
+
+
+def test_parameters_of_the_space(tmp_path: Path) -> None:
+    """Every kind of value that `--set` can give."""
+    texts = ["a = -1/3", "b = [1, [2, 3]]", "c = true", "d = word", "e = none", "f = -4", "g = 1e30", "h = 0.5"]
+    values = read_settings(texts)
+    assert len(set(map(repr, values.values()))) == 8
+    compiled = dataclasses.replace(compile_file(TINY), settings=values)
+    told = candidates.arguments(compiled, searching.runs_of(compiled), tmp_path, torch.device("cpu"), None)
+    assert read_settings(told["settings"]) == values
+
+
+def test_candidates_have_one_thread_here_too(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: set[int] = set()
+
+    def measured(_: Genome) -> Sequence[float]:
+        threads.add(torch.get_num_threads())
+        return [1.0]
+
+    monkeypatch.setattr(Evaluator, "__call__", lambda _, genomes: one_by_one(measured)(genomes))
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        searching.search(compile_file(TINY), tmp_path, torch.device("cpu"), searching.Listener(), cache=cache)
+        assert (threads, torch.get_num_threads()) == ({1}, 2)
+    finally:
+        torch.set_num_threads(before)
 
 
 # candidates that misbehave

@@ -1,5 +1,5 @@
 """Evaluation of candidates: a whole generation at once, each part that saves time switchable."""
 
-from .evaluator import Evaluator, Options
+from .evaluator import Evaluator, Options, Paired
 
-__all__ = ["Evaluator", "Options"]
+__all__ = ["Evaluator", "Options", "Paired"]

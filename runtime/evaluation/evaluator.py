@@ -7,62 +7,58 @@ racing, an answer depends on its genome alone, to the last bit: neither on the g
 import time
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from fractions import Fraction
+from typing import Any, NamedTuple
 
 import torch
 
 from ...compiler.frozen import frozen
 from ...compiler.instruction import Instruction
 from ...compiler.plan import Planner
-from ...compiler.union import Moments, Program, Sizes, Trace, Tracer, evaluating, grouped, needed, normalised, union
+from ...compiler.union import Moments, Program, Sizes, Trace, Tracer, evaluating, grouped, needed, normalised, operations, union
+from ...dsl.settings import Chosen
 from ..evaluate import BATCH, CALIBRATION_BATCH
 from ..search.front import Genome
-from ..search.guard import guarded
-from ..search.problem import Evaluation, reason_of
+from ..search.problem import Contest, Evaluation
 from ..task import Examples
-from .scores import Scores, scores
+from .race import Race
+from .scores import Scores, Truth, scores
+from .spent import Spent
+from .trial import tried
 
 MEMORY = 1 << 30
 """Bytes that the registers of a union may take."""
 STATISTICS = 1 << 28
 """Bytes of statistics that are kept from one generation to the next."""
-
-
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+Group = Mapping[Genome, Trace]
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What may be switched. `share`: candidates run as one union; otherwise one after the other. `fold`: statistics become part
-    of the weights before them, and maps have their channels last. `precision` is that of validation."""
+class Paired(NamedTuple):
+    """How candidates race: how often one that would have survived may be stopped, and images between two decisions."""
+
+    error: float
+    chunk: int
+
+
+class Options(NamedTuple):
+    """What may be switched. `share`: candidates run as one union; otherwise one after the other. `fold`: statistics become
+    part of the weights before them, and maps have their channels last. `precision` is that of validation."""
 
     share: bool = True
     fold: bool = True
     precision: torch.dtype = torch.float32
+    race: Paired | None = None
     memory: int = MEMORY
 
     @staticmethod
     def of(settings: Mapping[str, Any]) -> "Options":
         """Those of a `search` block."""
-        return Options(settings["share"], settings["fold"], PRECISIONS[settings["precision"]])
-
-
-@dataclass(slots=True)
-class Spent:
-    """What evaluating took. `asked` calls would have run one candidate after the other, `run` did; `images` and `shown`
-    count images for each candidate: asked for, and looked at. `seconds` are by part."""
-
-    candidates: int = 0
-    groups: int = 0
-    images: int = 0
-    shown: int = 0
-    asked: int = 0
-    run: int = 0
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    def add(self, part: str, begun: float) -> None:
-        self.seconds[part] = self.seconds.get(part, 0.0) + time.perf_counter() - begun
+        race: Chosen = settings["race"]
+        paired = None
+        if race.name == "paired":
+            paired = Paired(float(Fraction(race.options["error"])), race.options["chunk"])
+        return Options(settings["share"], settings["fold"], PRECISIONS[settings["precision"]], paired)
 
 
 class Evaluator:
@@ -76,7 +72,7 @@ class Evaluator:
         metrics: Sequence[str],
         options: Options | None = None,
     ) -> None:
-        """`metrics`: which of `METRICS`, in the order of the values."""
+        """`metrics`: what is measured, in the order of the values (`Scores.metric`)."""
         self.planner = planner
         self.calibration = calibration
         self.validation = validation
@@ -85,74 +81,79 @@ class Evaluator:
         self.tracer = Tracer(planner, last=self.options.fold)
         self.statistics = Statistics()
         self.spent = Spent()
-        self._sizes: dict[str, Sizes] = {}
+        self.kept: dict[Genome, Scores] = {}
+        """What every image says of those who survived the last generation."""
+        self._contest: Contest | None = None
+        shown = (calibration, CALIBRATION_BATCH), (validation, BATCH)
+        self._sizes = [Sizes(next(data.chunks(min(batch, len(data))))[0]) for data, batch in shown]
+
+    def contest(self, contest: Contest) -> None:
+        """What is at stake for the generation that is asked for next. Without racing this changes nothing."""
+        self._contest = contest if self.options.race else None
 
     @torch.no_grad()
     def __call__(self, genomes: Sequence[Genome]) -> Iterator[tuple[Genome, Evaluation]]:
-        """The measured values of each genome, group by group; one that fails has its reason, and the others have theirs."""
+        """The measured values of each genome; one that fails has its reason, and the others have their values."""
         self._begin()
-        traces, failed = self._traced(genomes)
+        contest, self._contest = self._contest, None
+        if contest is not None and contest.incumbents:
+            yield from self._raced(contest, set(genomes))
+            return
+        self.kept = {}
+        groups, failed = self.groups(genomes)
         yield from failed.items()
-        measure = guarded(lambda group: self._answers({genome: traces[genome] for genome in group}))
-        for group in self._groups(traces):
-            yield from measure(group)
+        for group in groups:
+            begun = time.perf_counter()
+            found, failed = tried(self.measured, group)
+            seconds = (time.perf_counter() - begun) / len(group)
+            if self.options.race:
+                self.kept |= found
+            for genome, score in found.items():
+                yield genome, Evaluation(self.values(score), None, seconds)
+            yield from failed.items()
+
+    def values(self, score: Scores) -> tuple[float, ...]:
+        return tuple(score.metric(name) for name in self.metrics)
 
     def _begin(self) -> None:
         if self.tracer.full:
             self.tracer.forget()
             self.statistics.clear()
         self.statistics.trim()
-        first = {"calibrate": (self.calibration, CALIBRATION_BATCH), "validate": (self.validation, BATCH)}
-        self._sizes = {
-            part: Sizes(next(data.chunks(min(batch, len(data))))[0]) for part, (data, batch) in first.items()
-        }
+        for sizes in self._sizes:
+            sizes.forget()
 
-    def _traced(self, genomes: Sequence[Genome]) -> tuple[dict[Genome, Trace], dict[Genome, Evaluation]]:
-        traces, failed = dict[Genome, Trace](), dict[Genome, Evaluation]()
-        for genome in genomes:
-            try:
-                traces[genome] = self.tracer(genome)
-            except Exception as fault:
-                failed[genome] = Evaluation((), reason_of(fault))
-        return traces, failed
-
-    def _groups(self, traces: Mapping[Genome, Trace]) -> list[list[Genome]]:
-        """Depth first, cut where the union would take more memory than it may."""
-        order = sorted(traces, key=lambda genome: traces[genome].order)
-        if not self.options.share:
-            return [[genome] for genome in order]
-        calls = union(traces.values())
-        for sizes in self._sizes.values():
-            sizes.add(map(evaluating, calls))
-        names = iter(order)
-        cut = grouped([traces[genome] for genome in order], tuple(self._sizes.values()), self.options.memory)
-        return [[next(names) for _ in group] for group in cut]
-
-    def _answers(self, group: Mapping[Genome, Trace]) -> Iterator[tuple[Genome, Evaluation]]:
+    def groups(self, genomes: Iterable[Genome]) -> tuple[list[dict[Genome, Trace]], dict[Genome, Evaluation]]:
+        """Genomes with their traces, depth first, cut where a union would take more memory than it may; and those without
+        a plan."""
         begun = time.perf_counter()
-        found = self._evaluated(group)
-        seconds = (time.perf_counter() - begun) / len(group)
-        for genome, score in found.items():
-            yield genome, Evaluation(tuple(score.metric(name) for name in self.metrics), None, seconds)
+        traces, failed = tried(lambda group: {genome: self.tracer(genome) for genome in group}, dict.fromkeys(genomes))
+        order = sorted(traces, key=lambda genome: traces[genome].order)
+        if self.options.share and order:
+            ops, names = operations(traces.values()), iter(order)
+            for sizes in self._sizes:
+                sizes.add(ops)
+            cut = grouped([traces[g] for g in order], self._sizes, self.options.memory)
+            groups = [{next(names): trace for trace in group} for group in cut]
+        else:
+            groups = [{genome: traces[genome]} for genome in order]
+        self.spent.add("plan", begun)
+        return groups, failed
 
-    def _evaluated(self, group: Mapping[Genome, Trace]) -> dict[Genome, Scores]:
-        calls = union(group.values())
-        self.spent.candidates += len(group)
-        self.spent.groups += 1
-        self.spent.asked += sum(len(op.calls) for trace in group.values() for op in trace.ops)
-        self.spent.run += len(calls)
-        self.calibrate(calls)
-        return self.validate(calls, group)
+    def measured(self, group: Group) -> dict[Genome, Scores]:
+        """What all validation images say of each candidate, once its statistics are renewed."""
+        self.calibrate(group)
+        return self.validate(group, 0, len(self.validation))
 
-    def calibrate(self, calls: Sequence[Instruction]) -> None:
+    def calibrate(self, group: Group) -> None:
         """Gather the statistics that are not known yet."""
         begun = time.perf_counter()
+        calls = union(group.values())
         norms = {i.out: i for i in calls if i.norm is not None}
-        fresh = {register: i for register, i in norms.items() if register not in self.statistics}
-        found = {register: self._blank(i) for register, i in fresh.items()}
-        chosen = [evaluating(i) for i in needed(calls, fresh)]
+        found = {register: self._blank(i) for register, i in norms.items() if register not in self.statistics}
+        chosen = [evaluating(i) for i in needed(calls, found)]
         program = Program(chosen, ())
-        for count, (x, _) in enumerate(self.calibration.chunks(CALIBRATION_BATCH) if fresh else (), 1):
+        for count, (x, _) in enumerate(self.calibration.chunks(CALIBRATION_BATCH) if found else (), 1):
             for k, i in enumerate(chosen):
                 if i.out in found:
                     program.calls[k] = normalised(i, found[i.out], 1 / count)
@@ -162,23 +163,27 @@ class Evaluator:
         for register in norms:
             self.statistics.move_to_end(register)
         self.spent.add("recalibrate", begun)
+        self.spent.group(group, calls)
 
     def _blank(self, i: Instruction) -> Moments:
         assert i.norm is not None
         like = self.planner.store.flat
         return like.new_zeros(i.norm.channels), like.new_ones(i.norm.channels)
 
-    def validate(self, calls: Sequence[Instruction], group: Mapping[Genome, Trace]) -> dict[Genome, Scores]:
-        """What all validation images say of each candidate."""
-        begun = time.perf_counter()
-        data = self.validation
+    def validate(self, group: Group, first: int, last: int) -> dict[Genome, Scores]:
+        """What some validation images say of each candidate; its statistics are known."""
         parts: dict[int, list[Scores]] = {trace.result: [] for trace in group.values()}
-        program = self._program(calls, parts)
-        for x, labels in data.chunks(BATCH):
+        program = self._program(union(group.values()), parts)
+        begun, data, quick = time.perf_counter(), self.validation, self.options.fold
+        for start in range(first, last, BATCH):
+            rows = torch.arange(start, min(start + BATCH, last), device=data.images.device)
+            x, labels = data.batch(rows)
+            truth = Truth.of(labels, data.classes, data.ignore)
             for result, logits in program(x.to(self.options.precision)):
-                parts[result].append(scores(logits, labels, data.classes, data.ignore, "loss" in self.metrics))
-        self.spent.images += len(data) * len(group)
-        self.spent.shown += len(data) * len(group)
+                measuring = time.perf_counter()
+                parts[result].append(scores(logits, truth, "loss" in self.metrics, quick))
+                self.spent.add("metric", measuring)
+        self.spent.images += (last - first) * len(group)
         self.spent.add("validate", begun)
         joined = {result: Scores.joined(several) for result, several in parts.items()}
         return {genome: joined[trace.result] for genome, trace in group.items()}
@@ -190,12 +195,18 @@ class Evaluator:
             made = frozen(calls, self.statistics, results, how.precision, how.fold)
             program = Program(made.calls, results, made.constants)
         else:
-            program = Program([self._stored(i) for i in calls], results)
+            stored = [evaluating(i) if i.norm is None else normalised(i, self.statistics[i.out]) for i in calls]
+            program = Program(stored, results)
         self.spent.add("fold", begun)
         return program
 
-    def _stored(self, i: Instruction) -> Instruction:
-        return evaluating(i) if i.norm is None else normalised(i, self.statistics[i.out])
+    def _raced(self, contest: Contest, wanted: set[Genome]) -> Iterator[tuple[Genome, Evaluation]]:
+        """The whole generation races, also those whose answer is known from before an interruption: it decides the same."""
+        assert self.options.race is not None
+        error, chunk = self.options.race
+        for genome, answer in Race(self, contest, error, -(-chunk // BATCH) * BATCH).run():
+            if genome in wanted:
+                yield genome, answer
 
 
 class Statistics(OrderedDict[int, Moments]):

@@ -95,8 +95,10 @@ def measure(call: Callable[[], Any], device: torch.device, seconds: float) -> Ti
         repeats = _repeats(clock, call)
         samples: list[tuple[float, float]] = []
         begun, calm = time.perf_counter(), 0
-        while len(samples) < LEAST or (spent := time.perf_counter() - begun) < seconds or (
-            calm < LEAST and spent < PATIENCE * seconds
+        while (
+            len(samples) < LEAST
+            or (spent := time.perf_counter() - begun) < seconds
+            or (calm < LEAST and spent < PATIENCE * seconds)
         ):
             samples.append(clock(call, repeats))
             calm += samples[-1][1] >= CALM
@@ -128,11 +130,11 @@ def _on_cpu(call: Callable[[], Any], repeats: int) -> tuple[float, float]:
 
 
 def _on_cuda(call: Callable[[], Any], repeats: int) -> tuple[float, float]:
-    begun, ended = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    begun, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
     torch.cuda.synchronize()
-    begun.record()  # type: ignore[no-untyped-call]
+    begun.record()
     for _ in range(repeats):
         call()
-    ended.record()  # type: ignore[no-untyped-call]
-    ended.synchronize()  # type: ignore[no-untyped-call]
-    return float(begun.elapsed_time(ended)) * 1e6 / repeats, 1.0  # type: ignore[no-untyped-call]
+    ended.record()
+    ended.synchronize()
+    return float(begun.elapsed_time(ended)) * 1e6 / repeats, 1.0

@@ -51,17 +51,17 @@ def fold(net: fx.GraphModule) -> None:
 
 def _fold(net: fx.GraphModule, convolution: fx.Node, norm: Any, transposed: bool) -> None:
     """New weight and bias of a convolution; the weight keeps its layout."""
-    weight, bias, name = convolution.args[1], convolution.args[2], str(convolution.target.__name__)
+    weight, bias = convolution.args[1], convolution.args[2]
     assert isinstance(weight, fx.Node)
     old = getattr(net, str(weight.target))
     known = getattr(net, str(bias.target)) if isinstance(bias, fx.Node) else None
     last = old.is_contiguous(memory_format=LAST) and not old.is_contiguous()
-    new, shift = fuse_conv_bn_weights(
+    scaled, shift = fuse_conv_bn_weights(
         old, known, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias, transposed
     )
-    new = new.detach().contiguous(memory_format=LAST if last else torch.contiguous_format)
-    setattr(net, str(weight.target), nn.Parameter(new))
-    place = str(bias.target) if isinstance(bias, fx.Node) else f"{weight.target}_{name}_bias"
+    value = scaled.detach().contiguous(memory_format=LAST if last else torch.contiguous_format)
+    setattr(net, str(weight.target), nn.Parameter(value))
+    place = str(bias.target) if isinstance(bias, fx.Node) else f"{weight.target}_folded"
     setattr(net, place, nn.Parameter(shift.detach()))
     if not isinstance(bias, fx.Node):
         with net.graph.inserting_before(convolution):

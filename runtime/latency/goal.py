@@ -19,7 +19,7 @@ from ..search.problem import Evaluation, Measure
 from .clock import Conditions, conditions, measure, threads
 from .deploy import network
 from .latency import Latency
-from .table import Heard, Table, Wish, build, read, write
+from .table import Heard, Table, Wish, build, read, works_of, write
 
 FILE = "latency.json"
 """The table of a study."""
@@ -63,7 +63,7 @@ def timed(
     """
     if not needed(compiled, run) or not tabled(run):
         return compiled
-    works, path = Works(compiled.graph), folder / FILE
+    works, path = works_of(compiled), folder / FILE
     table = read(path) if path.exists() else _built(compiled, works, run, path, device, cache, heard)
     try:
         return compiled.timed(Latency(works, table))

@@ -83,6 +83,11 @@ def key(work: Work, last: bool) -> str:
     return f"{work.key}{'-last' if last and work.laid_out else ''}"
 
 
+def works_of(compiled: Compiled) -> Works:
+    """The works of a space; none that its constraints on structure rule out."""
+    return Works(compiled.graph, [c.condition for c in compiled.decisions.structural])
+
+
 def layouts(works: Works) -> tuple[bool, ...]:
     """Whether the architectures of a space have their channels last: one answer, or both."""
     return (works.last,) if isinstance(works.last, bool) else (False, True)
@@ -135,8 +140,9 @@ def build(
     draft = Table(on, entries, made, Correction({}, 0.0), missing, _median(off), None, None, 0.0)
     sums = {genes: by_kind(works, draft, genes) for genes in (*corrected, *held)}
     fitted = correction([sums[g] for g in corrected], [measured[g] for g in corrected])
-    judged = [errors([_total(sums[g], c) for g in held], [measured[g] for g in held]) for c in (fitted, NO_CORRECTION)]
-    return Table(on, entries, made, fitted, missing, _median(off), *judged, time.perf_counter() - begun)
+    truth = [measured[g] for g in held]
+    good, plain = (errors([_total(sums[g], c) for g in held], truth) for c in (fitted, NO_CORRECTION))
+    return Table(on, entries, made, fitted, missing, _median(off), good, plain, time.perf_counter() - begun)
 
 
 NO_CORRECTION = Correction({}, 0.0)
@@ -190,7 +196,9 @@ class _Known:
 
         def timed(k: str) -> Timing:
             try:
-                return measure(single(compiled.graph, wanted[k], on, device, k.endswith("-last")), device, wish.seconds / PASSES)
+                return measure(
+                    single(compiled.graph, wanted[k], on, device, k.endswith("-last")), device, wish.seconds / PASSES
+                )
             except RuntimeError as fault:
                 raise RunError(f"{wanted[k]} cannot run on {on}: {' '.join(str(fault).split())[:200]}") from fault
 
@@ -212,7 +220,9 @@ class _Known:
         back = {name: genes for genes, name in names.items()}
 
         def timed(name: str) -> Timing:
-            return measure(network(compiled.graph, store, back[name], on, device), device, LONGER * wish.seconds / PASSES)
+            return measure(
+                network(compiled.graph, store, back[name], on, device), device, LONGER * wish.seconds / PASSES
+            )
 
         self._measure("networks", list(back), timed, dict.fromkeys(back, f"a network of {compiled.space.name}"))
         return {genes: self.known[name].median for genes, name in names.items()}
@@ -245,7 +255,7 @@ def profile(
     again: bool = False,
 ) -> tuple[Timing, list[tuple[str, Work, float]]]:
     """The time of one network, and the nanoseconds of its operations by the names of their nodes, each measured alone."""
-    works = Works(compiled.graph)
+    works = works_of(compiled)
     known = _Known(Timings(on, cache), heard or (lambda what, done, of: None), again)
     last, listed = works.channels_last(genes), works.of(genes)
     wanted = {key(work, last): work for _, work in listed}

@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -72,6 +72,7 @@ class Contest:
     """What decides who survives a generation: all its genomes with their exact costs [P, exact], and those who are there,
     with their losses [I, M]. `survivors` of both stay, by fronts and by crowding distances with these weights."""
 
+    objectives: tuple[Objective, ...]
     genomes: tuple[Genome, ...]
     exact: Floats
     incumbents: tuple[Genome, ...]
@@ -89,7 +90,8 @@ class Problem:
     search would not repeat itself. `limits` is the violation [P] of budgets set for this search: positive is refused; it is
     asked about genomes that are new and feasible only. `anchors` are asked first, by every engine that draws: the ends of
     the space, which the sandwich rule trains best, and what the search starts from. `linkage`: what varies together.
-    `size`: how many architectures there are, where that is known.
+    `size`: how many architectures there are, where that is known. `contest` is told what is at stake before a generation is
+    measured, where the engine keeps a population: then `expensive` may answer those who do not survive with estimates.
     """
 
     space: Space
@@ -100,6 +102,7 @@ class Problem:
     anchors: tuple[Genome, ...] = ()
     linkage: Linkage | None = None
     size: int | None = None
+    contest: Callable[[Contest], None] | None = None
 
     def linked(self) -> Linkage:
         return unlinked(len(self.space.cardinalities)) if self.linkage is None else self.linkage
@@ -166,6 +169,14 @@ class Engine(Protocol):
 
     def tell(self, losses: Floats) -> None:
         """What the first rows of the last `ask` came to, [P, M] minimised; a failed candidate is +inf throughout."""
+
+
+@runtime_checkable
+class Populated(Protocol):
+    """An engine that keeps the best of all generations: their genomes [P, G] and their losses [P, M]."""
+
+    genes: Genes
+    losses: Floats
 
 
 class Record(Protocol):
@@ -283,6 +294,8 @@ def search(
         if not len(genes):
             break
         genomes = [tuple(row) for row in genes.tolist()]
+        if problem.contest is not None and isinstance(engine, Populated):
+            problem.contest(contest(problem, config, engine, genes))
         answers = answered(problem, genes, genomes, front.evaluated, generation, record)
         engine.tell(losses(problem, answers))
         front = extended(problem, config, front, genomes, answers)
@@ -291,6 +304,14 @@ def search(
             counts = (generation, config.generations, front.evaluated, config.total())
             progress(Progress(*counts, front.members, front.hypervolume, spent))
     return front
+
+
+def contest(problem: Problem, config: Config, engine: Populated, genes: Genes) -> Contest:
+    """What is at stake when these genomes are measured."""
+    exact = problem.cheap(genes) if problem.cheap is not None else np.empty((len(genes), 0))
+    generation, incumbents = (tuple(tuple(row) for row in rows.tolist()) for rows in (genes, engine.genes))
+    weights = tuple(config.weights) or (1.0,) * len(problem.objectives)
+    return Contest(problem.objectives, generation, exact, incumbents, engine.losses, config.population, weights)
 
 
 def answered(
@@ -334,7 +355,7 @@ def complete(objectives: tuple[Objective, ...], exact: list[float], measured: Ev
     for objective, value in zip(objectives, values, strict=True):
         if not math.isfinite(value):
             return Evaluation((), f"{objective.name} is {value}", measured.seconds)
-    return Evaluation(values, None, measured.seconds)
+    return Evaluation(values, None, measured.seconds, measured.images)
 
 
 def losses(problem: Problem, answers: list[Evaluation]) -> Floats:
@@ -347,11 +368,11 @@ def losses(problem: Problem, answers: list[Evaluation]) -> Floats:
 def extended(problem: Problem, config: Config, front: Front, genomes: list[Genome], answers: list[Evaluation]) -> Front:
     """The front after one more generation."""
     pairs = zip(genomes, answers, strict=True)
-    new = tuple(Member(genome, answer.values) for genome, answer in pairs if answer.error is None)
+    new = tuple(Member(genome, answer.values) for genome, answer in pairs if answer.error is None and not answer.images)
     signs = problem.signs()
     members = filtered(front.members + new, signs)
     volume = None
     if config.reference is not None:
         volume = hypervolume(member_losses(members, signs), (signs * config.reference).tolist())
-    failed = front.failed + len(answers) - len(new)
+    failed = front.failed + sum(answer.error is not None for answer in answers)
     return Front(members, front.evaluated + len(answers), failed, volume)

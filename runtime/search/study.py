@@ -18,15 +18,15 @@ from typing import Self
 from .front import Genome
 from .problem import Config, Evaluation, Objective
 
-SCHEMA = 1
+SCHEMA = 2
 TABLES = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE evaluations (
     genome TEXT PRIMARY KEY, position INTEGER NOT NULL UNIQUE, "values" TEXT NOT NULL, error TEXT,
-    seconds REAL NOT NULL, generation INTEGER NOT NULL, digest TEXT NOT NULL
+    seconds REAL NOT NULL, images INTEGER NOT NULL, generation INTEGER NOT NULL, digest TEXT NOT NULL
 ) WITHOUT ROWID;
 """
-COLUMNS = 'position, genome, "values", error, seconds, generation, digest'
+COLUMNS = 'position, genome, "values", error, seconds, images, generation, digest'
 LEFTOVERS = ("-wal", "-shm", "-journal", ".tmp", ".tmp-journal")
 _locks: weakref.WeakSet["Lock"] = weakref.WeakSet()
 
@@ -100,7 +100,7 @@ class Study:
         """Append one answer; it is on the disk when this returns."""
         row = Row(position, genome, evaluation, generation)
         with _faults(self.path):
-            self.database.execute(f"INSERT INTO evaluations ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)", _stored(row))
+            self.database.execute(f"INSERT INTO evaluations ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", _stored(row))
         self.known[genome], self.taken[position] = row, genome
 
     def close(self) -> None:
@@ -179,19 +179,20 @@ def _rows(path: Path, database: sqlite3.Connection) -> tuple[Row, ...]:
     )
 
 
-def _row(path: Path, fields: tuple[int, str, str, str | None, float, int, str]) -> Row:
+def _row(path: Path, fields: tuple[int, str, str, str | None, float, int, int, str]) -> Row:
     """SQLite does not notice a flipped bit in a value; the digest does."""
-    position, genome, values, error, seconds, generation, digest = fields
+    position, genome, values, error, seconds, images, generation, digest = fields
     if _digest(fields[:-1]) != digest:
         raise _damaged(path, f"evaluation {position} does not match its digest")
-    evaluation = Evaluation(tuple(json.loads(values)), error, seconds)
+    evaluation = Evaluation(tuple(json.loads(values)), error, seconds, images)
     return Row(position, tuple(int(gene) for gene in genome.split(",")), evaluation, generation)
 
 
 def _stored(row: Row) -> tuple[object, ...]:
     answer = row.evaluation
     values = json.dumps(answer.values, allow_nan=False)
-    fields = (row.position, _text(row.genome), values, answer.error, float(answer.seconds), row.generation)
+    spent = float(answer.seconds), answer.images
+    fields = (row.position, _text(row.genome), values, answer.error, *spent, row.generation)
     return (*fields, _digest(fields))
 
 

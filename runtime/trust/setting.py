@@ -51,7 +51,11 @@ class Setting:
         listen: Listener,
         cache: Path | None = None,
     ) -> "Setting":
-        """Train the supernet, or take the one that `folder` keeps. Raises ArchError, RunError."""
+        """Train the supernet, or take the one that `folder` keeps. Candidates do not race: each is measured in full.
+
+        Raises ArchError, RunError.
+        """
+        search = replace(search, settings={**search.settings, "race": Chosen("none", {})})
         restricted = timed(compiled, search, folder, device, cache, listen.latency).restricted(search.name)
         restricted.decisions.check()
         trainer = supernet(compiled, train, device, folder, listen, cache)
@@ -85,13 +89,15 @@ class Setting:
         goal = next((o for o in objectives_of(self.search) if o.name in METRICS), None)
         if goal is None:
             raise RunError(f"`search {self.search.name}` has no goal among {', '.join(METRICS)}: nothing to compare")
-        settings = {**self.train.settings, **given}
-        genomes = chosen(self.compiled, networks, settings["seed"], sample)
-        own = {**settings, **{name: value for name, value in OF_SUPERNETS.items() if name in settings}}
-        folder = self.folder / "correlation" / "networks"
-        calibration = calibration_of(self.trainer, self.search)
-        alone = Trainer(self.compiled, own, self.trainer.data, self.judging, calibration, folder, self._identity())
+        alone = self.alone(given)
+        genomes = chosen(self.compiled, networks, alone.settings["seed"], sample)
         return correlation.correlate(self.compiled, self.judging(self.trainer), goal, genomes, alone, heard)
+
+    def alone(self, given: Mapping[str, Any]) -> Trainer:
+        """Trains networks from scratch, by the `train` block with `given` in its place."""
+        settings = {**self.train.settings, **given, **OF_SUPERNETS}
+        calibration, folder = calibration_of(self.trainer, self.search), self.folder / "correlation" / "networks"
+        return Trainer(self.compiled, settings, self.trainer.data, self.judging, calibration, folder, self._identity())
 
     def compare(
         self,
@@ -107,7 +113,7 @@ class Setting:
         name, block = self.search.settings["strategy"].name, f"`search {self.search.name}`"
         if name in ("random", "exhaustive"):
             raise RunError(f"{block} has the strategy `{name}`; name another block, which searches, with --search")
-        if self.search.settings["split"] is not None:
+        if self.search.split is not None:
             raise RunError(f"{block} is split into several searches; name a block without `split` with --search")
         if any(config.reference is None for config in configs.values()):
             raise RunError(f"{block} minimises what has no worst end, so there is no hypervolume to compare")
