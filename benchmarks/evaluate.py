@@ -13,9 +13,9 @@ thread, everything in one run. `--survivors` compares who survives in every gene
 import argparse
 import json
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -158,12 +158,18 @@ def timed(call: Callable[[], Any]) -> tuple[float, Any]:
     return time.process_time() - begun, found
 
 
+def each(call: Callable[[Genome], float], genomes: Sequence[Genome]) -> list[float]:
+    return [call(genome) for genome in genomes]
+
+
 def survived(lab: Lab, everyone: Sequence[Genome], values: Sequence[float]) -> set[Genome]:
     kept = survivors(lab.losses(everyone, values)[None], POPULATION)[0]
     return {g for g, k in zip(everyone, kept, strict=True) if k}
 
 
-def generation(lab: Lab, number: int, options: Options) -> tuple[float, dict[Genome, Evaluation], list[float], Evaluator]:
+def generation(
+    lab: Lab, number: int, options: Options
+) -> tuple[float, dict[Genome, Evaluation], list[float], Evaluator]:
     """CPU seconds of one generation, its answers, and the values of its parents, which are measured before."""
     parents, children = lab.of(number)
     evaluator = lab.evaluator(options)
@@ -178,7 +184,7 @@ def generation(lab: Lab, number: int, options: Options) -> tuple[float, dict[Gen
 def times(lab: Lab, numbers: Sequence[int], report: Report) -> None:
     for number in numbers:
         parents, children = lab.of(number)
-        base, alone = timed(lambda: [lab.alone(g) for g in children])
+        base, alone = timed(partial(each, lab.alone, children))
         everyone = [*parents, *children]
         truth = survived(lab, everyone, [*lab.exact(parents), *alone])
         report.add(number, "one after the other", base, 1.0, VALIDATE, "", "", "", "", "")
@@ -191,7 +197,16 @@ def times(lab: Lab, numbers: Sequence[int], report: Report) -> None:
             same = len(truth & survived(lab, everyone, [*values, *mine]))
             parts = ", ".join(f"{k} {v:.2f}" for k, v in spent.seconds.items())
             report.add(
-                number, name, seconds, seconds / base, spent.images / len(children), spent.shared, spent.stopped, tau, same, parts
+                number,
+                name,
+                seconds,
+                seconds / base,
+                spent.images / len(children),
+                spent.shared,
+                spent.stopped,
+                tau,
+                same,
+                parts,
             )
             if name == "all on":
                 report.targets.append(Target(f"generation {number}, all on", 0.1, seconds / base, "x"))
@@ -208,8 +223,18 @@ def compare(lab: Lab, report: Report) -> None:
         found = survived(lab, everyone, [*values, *(answers[g].values[0] for g in children)])
         same += found == truth
         shared.append(len(found & truth))
-        report.add(number, "survivors", "", "", evaluator.spent.images / len(children), evaluator.spent.shared,
-                   evaluator.spent.stopped, "", len(found & truth), "")
+        report.add(
+            number,
+            "survivors",
+            "",
+            "",
+            evaluator.spent.images / len(children),
+            evaluator.spent.shared,
+            evaluator.spent.stopped,
+            "",
+            len(found & truth),
+            "",
+        )
     report.targets.append(Target("generations with the same survivors, of 20", 19, same, least=True))
 
 
@@ -227,7 +252,18 @@ def main() -> None:
         return
     report = Report(
         f"One generation of {POPULATION} on examples/demo.arch, {RECALIBRATE} + {VALIDATE} images",
-        ["generation", "how", "CPU s", "ratio", "images each", "shared", "stopped", "tau", "same survivors", "seconds by part"],
+        [
+            "generation",
+            "how",
+            "CPU s",
+            "ratio",
+            "images each",
+            "shared",
+            "stopped",
+            "tau",
+            "same survivors",
+            "seconds by part",
+        ],
     )
     lab = Lab(args.cache)
     times(lab, args.generations, report)

@@ -82,7 +82,7 @@ def _lines(data: Mapping[str, Any]) -> list[str]:
         f"study {data['path']}",
         f"goals: {', '.join(data['objectives'])}",
         f"search: {settings}, seed {data['seed']}",
-        f"evaluated: {data['evaluated']} ({data['failed']} failed) in {clock(data['seconds'])}",
+        f"evaluated: {data['evaluated']} ({data['failed']} failed, {data['estimated']} estimated) in {clock(data['seconds'])}",
         *(f"  failed {f['count']} times: {f['reason']}" for f in data["failures"]),
     ]
     goals = [goal.split()[1] for goal in data["objectives"]]

@@ -41,10 +41,13 @@ class Convolution:
     how: tuple[int, int, int, int]
     activation: Callable[..., Any] | None = None
 
-    def normalised(self, norm: Instruction, moments: Moments) -> "Convolution":
-        """With the normalisation folded into weight and bias: w' = w g / sqrt(v + eps), b' = (b - m) g / sqrt(v + eps) + o
-        (Jacob et al. 2018, arXiv 1712.05877, Eq. 14)."""
-        gain, offset, eps = norm.consts[0], norm.consts[1], norm.consts[-2]
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.packed(self.weight.dtype)(x)
+
+    def normalised(self, norm: Sequence[Any], moments: Moments) -> "Convolution":
+        """With a normalisation folded into weight and bias: w' = w g / sqrt(v + eps), b' = (b - m) g / sqrt(v + eps) + o
+        (Jacob et al. 2018, arXiv 1712.05877, Section 3.2). `norm`: its arguments but the input."""
+        gain, offset, eps = norm[0], norm[1], norm[-2]
         mean, var = moments
         factor = gain.double() / (var.double() + eps).sqrt()
         bias = -mean.double() if self.bias is None else self.bias.double() - mean.double()
@@ -55,7 +58,7 @@ class Convolution:
         """As one call of its input."""
         weight = self.weight.to(dtype).contiguous(memory_format=torch.channels_last)
         bias = None if self.bias is None else self.bias.to(dtype)
-        if weight.is_cpu and torch.backends.mkldnn.is_available():
+        if weight.is_cpu and torch._C._has_mkldnn:
             return _packed(weight, bias, self.how, self.activation)
         return _plain(weight, bias, self.how, self.activation)
 
@@ -63,7 +66,7 @@ class Convolution:
 def _packed(weight: Tensor, bias: Tensor | None, how: tuple[int, ...], activation: Any) -> Callable[[Tensor], Tensor]:
     """Through oneDNN, with the weight in the order that it wants."""
     stride, padding, dilation = ([n, n] for n in how[:3])
-    reorder = torch._C._nn.mkldnn_reorder_conv2d_weight  # type: ignore[attr-defined]
+    reorder = torch._C._nn.mkldnn_reorder_conv2d_weight
     laid = reorder(weight.to_mkldnn(), padding, stride, dilation, how[3])
     name, scalars = ACTIVATIONS[activation] if activation is not None else ("none", [])
     call = torch.ops.mkldnn._convolution_pointwise
@@ -117,18 +120,26 @@ def _folded(
     calls: Sequence[Instruction], moments: Mapping[int, Moments], constants: Mapping[int, Any]
 ) -> list[Instruction]:
     """Convolutions with the normalisation behind them as one; a convolution that others read as well also stays alone."""
-    out, convolutions = list[Instruction](), dict[int, Instruction]()
+    out, convolutions = list[Instruction](), dict[int, tuple[Convolution, int]]()
     for i in calls:
-        if i.fn in CONVOLUTIONS and all(s in constants for s in i.slots[1:]):
-            weight, bias, *how = (*(constants[s] for s in i.slots[1:]), *i.consts)
-            how = tuple(how)
-            i = convolutions[i.out] = i._replace(fn=Convolution(weight, bias, how), slots=i.slots[:1], consts=())
-        elif i.norm is not None and i.slots[0] in convolutions and all(s in constants for s in i.slots[1:]):
-            before = convolutions[i.slots[0]]
-            norm = i._replace(consts=(*(constants[s] for s in i.slots[1:]), *i.consts))
-            i = convolutions[i.out] = before._replace(fn=before.fn.normalised(norm, moments[i.out]), out=i.out)
+        fixed = [constants[s] for s in i.slots[1:] if s in constants]
+        found = None
+        if len(fixed) == len(i.slots) - 1:
+            if i.fn in CONVOLUTIONS:
+                weight, bias, *how = (*fixed, *i.consts)
+                found = Convolution(weight, bias, _how(*how)), i.slots[0]
+            elif i.norm is not None and i.slots[0] in convolutions:
+                before, source = convolutions[i.slots[0]]
+                found = before.normalised((*fixed, *i.consts), moments[i.out]), source
+        if found is not None:
+            convolutions[i.out] = found
+            i = Instruction(found[0], (found[1],), (), {}, i.out)
         out.append(i)
     return out
+
+
+def _how(stride: int, padding: int, dilation: int, groups: int) -> tuple[int, int, int, int]:
+    return stride, padding, dilation, groups
 
 
 def _activated(calls: Sequence[Instruction], results: set[int]) -> list[Instruction]:

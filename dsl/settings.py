@@ -40,6 +40,7 @@ _OPTIMIZERS = {
     "adamw": {
         "lr": Option("number", Fraction(3, 1000), least=0, docs="peak learning rate"),
         "weight_decay": Option("number", Fraction(1, 100), least=0, docs="decoupled weight decay"),
+        "eps": Option("number", Fraction(1, 10**8), least=0, docs="added to the root of the second moment"),
     },
     "sgd": {
         "lr": Option("number", Fraction(1, 10), least=0, docs="peak learning rate"),
@@ -53,7 +54,7 @@ _SAMPLES = {
     "sandwich": {
         "random": Option("whole", 2, least=0, most=64, docs="random architectures beside the largest and the smallest"),
         "distill": Option("flag", False, docs="the others learn from the largest (in-place distillation)"),
-        "operators": Option("text", "each", choices=("each", "same"), docs="same: cells are drawn once for all of a step"),
+        "operators": Option("text", "each", choices=("each", "same"), docs="same: cells are drawn once for a step"),
         "decay": Option("text", "all", choices=("all", "largest"), docs="what gets weight decay"),
         "priors": _PRIORS,
     },
@@ -149,7 +150,7 @@ OPTIONS: dict[str, dict[str, Option]] = {
     "train": {
         **_DATA,
         "sample": Option("call", Chosen("single", {}), calls=_SAMPLES, docs="which architectures a step trains"),
-        "widen": Option("whole", 1, least=1, most=100, docs="phases in which the space opens, the largest values first"),
+        "widen": Option("whole", 1, least=1, most=100, docs="phases in which the space opens, the largest first"),
         "optimizer": Option("call", Chosen("adamw", {}), calls=_OPTIMIZERS, docs="the optimiser"),
         "schedule": Option("call", Chosen("one_cycle", {}), calls=_SCHEDULES, docs="the learning rate over the steps"),
         "label_smoothing": Option("number", 0, least=0, most=1, docs="share of a label that goes to all classes"),

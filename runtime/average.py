@@ -48,13 +48,19 @@ class Average:
             self._views[place] = found
         return found
 
+    def release(self) -> None:
+        """Drop the views of boxes that no architecture will read again."""
+        self._views.clear()
+
     @torch.no_grad()
     def swap(self) -> None:
         """Averages into the store, and its weights here; or back."""
-        for mine, others in zip(self.flat.split(PIECE), self.optimizer.store.flat.split(PIECE), strict=True):
+        weights = self.optimizer.store.flat
+        for start in range(0, len(weights), PIECE):
+            mine, other = self.flat[start : start + PIECE], weights[start : start + PIECE]
             kept = mine.clone()
-            mine.copy_(others)
-            others.copy_(kept)
+            mine.copy_(other)
+            other.copy_(kept)
 
 
 class NetworkAverage:

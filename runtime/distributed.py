@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 
 import torch
 import torch.distributed as dist
@@ -42,8 +43,9 @@ class Group:
         """Each tensor becomes its sum over all processes."""
         if self.size > 1:
             for bucket in buckets(tensors):
-                flat = torch.empty(sum(t.numel() for t in bucket), dtype=bucket[0].dtype, device=bucket[0].device)
-                views = [v.view(t.shape) for v, t in zip(flat.split([t.numel() for t in bucket]), bucket, strict=True)]
+                starts = [0, *accumulate(t.numel() for t in bucket)]
+                flat = torch.empty(starts[-1], dtype=bucket[0].dtype, device=bucket[0].device)
+                views = [flat[a:b].view(t.shape) for (a, b), t in zip(pairwise(starts), bucket, strict=True)]
                 torch._foreach_copy_(views, bucket)
                 dist.all_reduce(flat)
                 torch._foreach_copy_(bucket, views)

@@ -79,6 +79,7 @@ class Optimizer:
         self.peak = float(options["lr"])
         self.decay = float(options["weight_decay"])
         self.momentum = float(options.get("momentum", 0.9))
+        self.eps = float(options.get("eps", 1e-8))
         self.first = torch.zeros_like(store.flat)
         self.second = torch.zeros_like(store.flat) if name == "adamw" else self.first
         self.counts = dict.fromkeys(store.places, 0)
@@ -160,7 +161,7 @@ class Optimizer:
     ) -> None:
         """Of dense tensors: torch's fused kernels read memory in a row, which a box with gaps is copied to before."""
         steps = torch.tensor([float(self.counts[n]) for n in names], device=self.store.flat.device).unbind()
-        rates = {"lr": rate, "beta1": 0.9, "beta2": 0.999, "weight_decay": 0.0, "eps": 1e-8}
+        rates = {"lr": rate, "beta1": 0.9, "beta2": 0.999, "weight_decay": 0.0, "eps": self.eps}
         torch._fused_adamw_(  # type: ignore[call-overload]
             parameters, gradients, first, second, [], list(steps), amsgrad=False, maximize=False, **rates
         )

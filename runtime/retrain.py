@@ -67,6 +67,6 @@ def _optimizer(network: torch.nn.Module, recipe: Recipe) -> torch.optim.Optimize
         {"params": others, "weight_decay": 0.0},
     ]
     if chosen.name == "adamw":
-        return torch.optim.AdamW(groups, lr=recipe.peak)
+        return torch.optim.AdamW(groups, lr=recipe.peak, eps=float(chosen.options["eps"]))
     momentum = float(chosen.options["momentum"])
     return torch.optim.SGD(groups, lr=recipe.peak, momentum=momentum, nesterov=momentum > 0)

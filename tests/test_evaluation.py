@@ -217,7 +217,9 @@ class Known:
         self.tables = {}
         for genome, right in hits.items():
             right = torch.from_numpy(right.astype(np.int64))
-            self.tables[genome] = torch.stack([torch.stack([right, 100 - right], 1), torch.zeros(len(right), 2).long()], 1)
+            self.tables[genome] = torch.stack(
+                [torch.stack([right, 100 - right], 1), torch.zeros(len(right), 2).long()], 1
+            )
         self.validation = next(iter(self.tables.values()))
         self.kept: dict[Genome, Scores] = {}
         self.spent = Spent()
@@ -318,5 +320,3 @@ def test_a_generation_races() -> None:
     assert set(answers) == set(after)
     assert found.spent.stopped == sum(a.images > 0 for a in answers.values()) > 0
     assert all(answers[g].images or answers[g].values == wanted[g].values for g in after)
-
-

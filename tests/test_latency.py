@@ -545,6 +545,19 @@ def test_no_such_device() -> None:
             goal.where(run_of(compiled).settings["latency"], CPU)
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_on_cuda(tmp_path: Path) -> None:
+    """The same on the device's own clock: works, networks, a table, its correction."""
+    compiled, device = compile_text(READERS), torch.device("cuda")
+    works, on = works_of(compiled), conditions(device)
+    found = build(compiled, works, on, device, Wish(seconds=0), tmp_path)
+    assert on.threads == 0 and on.device == torch.cuda.get_device_name(device)
+    assert all(ns > 0 for ns in found.works.values())
+    rows = np.array(genomes(compiled), np.int16)
+    assert (Latency(works, found)(rows) > 0).all()
+
+
 # the command -------------------------------------------------------------------------------------------------------
 
 

@@ -479,7 +479,10 @@ PARTS = {
     *(f"hyctas.{cell}" for cell in ("with_bypass", "join", "beside", "auxiliary")),
     *(
         f"hrvit.{cell}"
-        for cell in ("lift", "lower", "raise", "cross_attention", "stripes", "mix_feed_forward", "convolve", "join")
+        for cell in (
+            *("lift", "lower", "raise", "cross_attention", "stripes", "mix_feed_forward", "convolve", "join"),
+            "residual",
+        )
     ),
 }
 """Cells that only the cells above use."""

@@ -214,17 +214,18 @@ def test_a_summary_counts_failures_and_follows_the_front(tmp_path: Path) -> None
         ((2, 1), Evaluation((0.7, 20.0), None, 1.0), 2),
         ((3, 1), Evaluation((0.6, 30.0), None, 1.0), 2),
         ((4, 1), Evaluation((), "miou is nan", 0.5), 2),
+        ((5, 1), Evaluation((0.9, 5.0), None, 1.0, 100), 2),
     ]
     with Study(tmp_path / "study.sqlite", Identity("space", 7, ("max miou", "min macs"), {"engine": "nsga2"})) as study:
         for position, (genome, answer, generation) in enumerate(answers):
             study.add(position, genome, answer, generation)
         found = summary(tmp_path)  # The search still holds its lock.
-    assert (found["evaluated"], found["failed"], found["seconds"]) == (5, 2, 4.0)
+    assert [found[k] for k in ("evaluated", "failed", "estimated", "seconds")] == [6, 2, 1, 5.0]
     assert found["failures"] == [{"reason": "miou is nan", "count": 2}]
     assert [m["genome"] for m in found["front"]] == [[2, 1], [0, 1]]
     one, two = found["generations"]
     assert (one["evaluated"], one["failed"], one["front"], one["hypervolume"]) == (2, 1, 1, 0.0)
-    assert (two["evaluated"], two["front"], two["best"]) == (3, 2, [0.7, 20.0])
+    assert (two["evaluated"], two["failed"], two["front"], two["best"]) == (4, 1, 2, [0.7, 20.0])
     assert two["hypervolume"] == pytest.approx(0.5)
 
 

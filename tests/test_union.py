@@ -14,7 +14,18 @@ from hrdsl.compiler.api import Compiled, compile_file
 from hrdsl.compiler.plan import Planner, channels_last, laid_out
 from hrdsl.compiler.store import Store
 from hrdsl.compiler.sym import at
-from hrdsl.compiler.union import INPUT, Program, Sizes, Tracer, evaluating, grouped, needed, normalised, operations, union
+from hrdsl.compiler.union import (
+    INPUT,
+    Program,
+    Sizes,
+    Tracer,
+    evaluating,
+    grouped,
+    needed,
+    normalised,
+    operations,
+    union,
+)
 
 from .spaces import SPACES, compile_space, compile_text
 
@@ -101,9 +112,7 @@ def test_union_is_each_plan(case: str, seed: int) -> None:
     traces = [tracer(genome) for genome in genomes]
     calls = union(sorted(traces, key=lambda t: t.order))
     results = [trace.result for trace in traces]
-    moments = {
-        i.out: (torch.zeros(i.norm.channels), torch.ones(i.norm.channels)) for i in calls if i.norm is not None
-    }
+    moments = {i.out: (torch.zeros(i.norm.channels), torch.ones(i.norm.channels)) for i in calls if i.norm is not None}
     gathered: dict[int, torch.Tensor] = {}
     for count in (1, 2):
         bound = [evaluating(i) if i.norm is None else normalised(i, moments[i.out], 1 / count) for i in calls]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, ClassVar, cast, Literal
+from typing import Any, ClassVar, Literal, cast
 
 from ...dsl import errors
 from ...dsl.diagnostic import ArchError
@@ -145,7 +145,9 @@ class DropPath(Operator):
             raise ArchError(errors.out_of_range(title, rate, "at least 0 and below 1", site.at("rate"), site.span))
         if x[0].copies != 1:
             help = "drop what has been joined: `from_windows(x) -> drop_path`"
-            raise ArchError(errors.wrong_form("drop_path", "one in windows", "a flow of whole samples", site.span, help))
+            raise ArchError(
+                errors.wrong_form("drop_path", "one in windows", "a flow of whole samples", site.span, help)
+            )
         return x[0]
 
     def lower(self, ask: Ask, x: tuple[Shape, ...], y: Shape) -> tuple[Step, ...]:

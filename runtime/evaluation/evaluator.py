@@ -15,7 +15,19 @@ import torch
 from ...compiler.frozen import frozen
 from ...compiler.instruction import Instruction
 from ...compiler.plan import Planner
-from ...compiler.union import Moments, Program, Sizes, Trace, Tracer, evaluating, grouped, needed, normalised, operations, union
+from ...compiler.union import (
+    Moments,
+    Program,
+    Sizes,
+    Trace,
+    Tracer,
+    evaluating,
+    grouped,
+    needed,
+    normalised,
+    operations,
+    union,
+)
 from ...dsl.settings import Chosen
 from ..evaluate import BATCH, CALIBRATION_BATCH
 from ..search.front import Genome

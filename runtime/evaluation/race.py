@@ -81,8 +81,8 @@ class Race:
 
     def _measured_before(self) -> dict[Genome, Scores]:
         """What every image says of the incumbents: from the generation before, or measured again after an interruption."""
-        finite = np.isfinite(self.contest.losses).all(1).tolist()
-        wanted = [g for g, good in zip(self.contest.incumbents, finite, strict=True) if good]
+        finite = np.isfinite(self.contest.losses).all(axis=1)
+        wanted = [self.contest.incumbents[k] for k in np.flatnonzero(finite).tolist()]
         found = {g: s for g, s in self.evaluator.kept.items() if g in wanted}
         groups, _ = self.evaluator.groups(g for g in wanted if g not in found)
         for group in groups:
@@ -146,7 +146,9 @@ class Race:
             full = {g: self.evaluator.values(s) for g, s in self.seen.items() if g not in {*self.stopped, *self.failed}}
             everyone = {**full, **{g: guess.values for g, guess in self.stopped.items()}}
             losses = self._losses(list(everyone), np.array([[*everyone.values()]]))
-            kept = survivors(losses, self.contest.survivors, np.array(self.contest.weights))[0] | nondominated(losses[0])
+            kept = survivors(losses, self.contest.survivors, np.array(self.contest.weights))[0] | nondominated(
+                losses[0]
+            )
             wrong = [g for g, k in zip(everyone, kept[len(self.incumbents) :], strict=True) if k and g in self.stopped]
             if not wrong:
                 return

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from ..task import full_size
 
-
 PART = 10
 """Images whose logits are enlarged at once: few enough for the caches of a processor."""
 
@@ -100,14 +99,13 @@ class Scores:
 def scores(logits: Tensor, truth: Truth, loss: bool = False, quick: bool = False) -> Scores:
     """Of logits [N, C, h, w] of any size. `quick`: those that differ by a few millionths of their size may count as equal."""
     sound = math.isfinite(float(logits.sum(dtype=torch.float32)))
-    parts = [_predicted(x, y, truth, loss, quick) for x, y in zip(*(t.split(PART) for t in (logits, truth.labels)))]
+    cuts = [slice(k, k + PART) for k in range(0, len(logits), PART)]
+    parts = [_predicted(logits[cut], truth.labels[cut], truth, loss, quick) for cut in cuts]
     losses = torch.cat([each for _, each in parts if each is not None]) if loss else None
     return Scores(truth.counted(torch.cat([predicted for predicted, _ in parts])), losses, sound)
 
 
-def _predicted(
-    logits: Tensor, labels: Tensor, truth: Truth, loss: bool, quick: bool
-) -> tuple[Tensor, Tensor | None]:
+def _predicted(logits: Tensor, labels: Tensor, truth: Truth, loss: bool, quick: bool) -> tuple[Tensor, Tensor | None]:
     """The class of each pixel, and the cross entropy of each image."""
     full = full_size(logits, labels)
     losses = None

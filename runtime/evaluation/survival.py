@@ -62,24 +62,23 @@ def _widest(losses: Floats, front: Mask, count: npt.NDArray[np.int64], weights: 
 
 
 def crowding(losses: Floats, front: Mask, weights: Floats) -> Floats:
-    """The crowding distance [outcomes, rows] within each front; what lies outside it has 0."""
+    """The crowding distance [outcomes, rows] within each front; what lies outside it has 0. Gaps count in shares of the goal's
+    range, and its ends are infinitely far; a goal with weight 0, or in which all are equal, adds nothing."""
     total = np.zeros(front.shape)
     last = front.sum(1)[:, None] - 1
     place = np.arange(front.shape[1])
-    for goal, weight in enumerate(weights):
+    for goal in np.flatnonzero(weights):
         values = np.where(front, losses[:, :, goal], np.inf)
         order = np.argsort(values, axis=1, kind="stable")
         ordered = np.take_along_axis(values, order, 1)
-        ends = (place == 0) | (place == last)
-        inner = (place > 0) & (place < last)
-        gap = np.zeros(front.shape)
-        gap[:, 1:-1] = np.where(inner[:, 1:-1], _minus(ordered[:, 2:], ordered[:, :-2]), 0.0)
         span = _minus(np.take_along_axis(ordered, np.maximum(last, 0), 1), ordered[:, :1])
-        gap = np.divide(gap, span, out=np.zeros_like(gap), where=span > 0)
-        gap[ends & (place <= last)] = np.inf
+        gap = np.zeros(front.shape)
+        gap[:, 1:-1] = weights[goal] * _minus(ordered[:, 2:], ordered[:, :-2])
+        gap = np.divide(gap, span, out=np.zeros_like(gap), where=(span > 0) & (place < last))
+        gap[((place == 0) | (place == last)) & (span > 0)] = np.inf
         back = np.empty_like(gap)
         np.put_along_axis(back, order, gap, 1)
-        total += weight * back if weight else np.zeros_like(back)
+        total += back
     return total
 
 

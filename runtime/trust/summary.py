@@ -30,6 +30,7 @@ def summary(folder: Path) -> dict[str, Any]:
         "configuration": identity.configuration,
         "evaluated": len(rows),
         "failed": len(failed),
+        "estimated": sum(row.evaluation.images > 0 for row in rows),
         "failures": [{"reason": reason, "count": count} for reason, count in reasons.most_common()],
         "front": [{**dict(zip(names, m.values, strict=True)), "genome": list(m.genome)} for m in front(identity, rows)],
         "generations": generations(identity, rows),
@@ -64,7 +65,7 @@ def generations(identity: Identity, rows: Sequence[Row]) -> list[dict[str, Any]]
             {
                 "generation": number,
                 "evaluated": len(mine),
-                "failed": len(mine) - len(new),
+                "failed": sum(row.evaluation.error is not None for row in mine),
                 "front": len(kept),
                 "best": list(kept[0].values) if kept else None,
                 "hypervolume": round(hypervolume(scaled, [1.0] * len(signs)), 6),
@@ -75,7 +76,9 @@ def generations(identity: Identity, rows: Sequence[Row]) -> list[dict[str, Any]]
 
 
 def _members(rows: Sequence[Row]) -> tuple[Member, ...]:
-    return tuple(Member(row.genome, row.evaluation.values) for row in rows if row.evaluation.error is None)
+    """Those that were measured in full."""
+    found = (row for row in rows if row.evaluation.error is None and not row.evaluation.images)
+    return tuple(Member(row.genome, row.evaluation.values) for row in found)
 
 
 def _signs(identity: Identity) -> np.ndarray[Any, np.dtype[np.float64]]:
