@@ -122,7 +122,7 @@ class Ends:
         which, codes = self._changes
         around = np.repeat(rows[:, None], len(which) + 1, axis=1)
         around[:, np.arange(1, len(which) + 1), which] = codes
-        flat = around.reshape(-1, rows.shape[1])
+        flat = around.reshape(rows.shape[0] * (len(which) + 1), rows.shape[1])
         rank = np.where(
             self.decisions.feasible(flat), np.repeat(signs, len(which) + 1) * self.decisions.weights(flat), -np.inf
         )

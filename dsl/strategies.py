@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 def strategy_faults(block: Block, strategy: Chosen | None, goals: "Sequence[Objective]") -> Iterator[Diagnostic]:
     """Goals that the strategy of a search cannot do with; without goals it has two, of which one is a cost."""
+    from .model import METRICS
+
     lines = (line for line in block.lines if isinstance(line, Fix) and str(line.target) == "strategy")
     line = next(lines, None)
     if strategy is None or line is None:
@@ -27,6 +29,9 @@ def strategy_faults(block: Block, strategy: Chosen | None, goals: "Sequence[Obje
         )
     if strategy.name == "nsga3" and count == 1:
         yield errors.bad_setting("strategy", "NSGA-III needs at least two goals", line.value.span, "aging")
+    if strategy.options.get("ceiling") and goals and all(g.maximize or g.name in METRICS for g in goals):
+        why = "a ceiling needs a cost that is minimised"
+        yield errors.bad_setting("strategy", why, line.value.span, "nsga2(ceiling = false)")
     if not isinstance(weights, tuple):
         return
     if weights and len(weights) != count:

@@ -189,6 +189,7 @@ def search(
     compiled = timed(compiled, run, folder, device, cache, listen.latency)
     restricted = compiled.restricted(run.name)
     restricted.decisions.check()
+    parts = restricted.parts(run.name)
     config = config_of(run, restricted, seed)
     begun = starts(restricted, begin, config.seed)
     goals, engine = objectives_of(run), run.settings["strategy"].name
@@ -209,7 +210,7 @@ def search(
             problem = problem_of(restricted, run, measure, listen.evaluated)
             if evaluator is not None and evaluator.options.race:
                 problem = replace(problem, contest=evaluator.contest)
-            found = explore(restricted, run, problem, config, study, heard, begun)
+            found = explore(parts, run, problem, config, study, heard, begun)
         seconds = trainer.seconds + sum(row.evaluation.seconds for row in study.known.values())
     return Searched(restricted, run, trainer, calibration_of(trainer, run), found.front, found.parts, tuple(generations), seconds)
 

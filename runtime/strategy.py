@@ -1,6 +1,6 @@
 """How a search block searches: its strategy as settings and engine, its `split` as one search after the other."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -87,7 +87,7 @@ class Explored:
 
 
 def explore(
-    compiled: Compiled,
+    parts: Mapping[str, Compiled],
     run: Run,
     problem: Problem,
     config: Config,
@@ -95,12 +95,9 @@ def explore(
     progress: Callable[[Progress], None] | None = None,
     starts: Sequence[Genome] = (),
 ) -> Explored:
-    """Search each part of a space, one after the other, as one search: positions, generations and counts go on.
-
-    `compiled` is under the constraints of the search; `starts` enter the first generation after the ends of the space.
-    """
+    """Search each part of a space (`Compiled.parts`), one after the other, as one search: positions, generations and counts
+    go on. `starts` enter the first generation after the ends of the space."""
     make = ENGINES[run.settings["strategy"].name]
-    parts = compiled.parts(run.name)
     done, fronts, seconds = Front(), dict[str, Front](), 0.0
     for k, (name, part) in enumerate(parts.items()):
         fronts[name] = Front()

@@ -514,7 +514,7 @@ def explored(space: Compiled, study: Study | None = None, measure: Any = None, h
     bound = space.restricted(run.name)
     config = dataclasses.replace(config_of(run, bound, 1), **more)
     problem = problem_of(bound, run, one_by_one(measure or scored))
-    return explore(bound, run, problem, config, study, heard)
+    return explore(bound.parts(run.name), run, problem, config, study, heard)
 
 
 def scored(genome: Genome) -> Sequence[float]:
@@ -625,7 +625,7 @@ def test_a_search_starts_from_a_study(tmp_path: Path) -> None:
         seen.append(genome)
         return scored(genome)
 
-    explore(space, run, problem_of(space, run, one_by_one(measure)), config_of(run, space, 0), starts=begun)
+    explore({"": space}, run, problem_of(space, run, one_by_one(measure)), config_of(run, space, 0), starts=begun)
     ends = (space.decisions.smallest(), space.decisions.largest())
     first = list(dict.fromkeys((*ends, *begun)))[:8]
     assert len(first) > 3 and seen[: len(first)] == first
@@ -731,6 +731,11 @@ def test_the_front_on_disk_is_what_was_found(tmp_path: Path) -> None:
             "nsga2(population = 8, generations = 4)",
             "nsga2(pairing = one_point)",
             "one of `two_point`, `uniform` is needed",
+        ),
+        (
+            "minimize macs\n  strategy = nsga2(population = 8, generations = 4)",
+            "strategy = nsga2(ceiling = true)",
+            "a ceiling needs a cost that is minimised",
         ),
         (
             "minimize macs\n  strategy = nsga2(population = 8, generations = 4)",

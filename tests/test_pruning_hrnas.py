@@ -170,51 +170,41 @@ def test_search_of_the_released_code(tmp_path: Path) -> None:
 def test_a_removal_of_the_released_code(tmp_path: Path) -> None:
     """One block: the same units stay, with their weights, the optimizer's states and the averages; one kernel is gone."""
     meta, data = read("shrink_block_12_12")
-    text = (
-        "use std.hrnas\nspace s {\n  input = [12, 9, 9]\n"
-        f"  head = hrnas.searching_block(width = 12, expand = {meta['expand']}, norm = bn(1/1000, 1/100))\n}}\n"
-    )
-    path = vectors.space(text, tmp_path)
-    space = compile_file(path)
+    space = compile_file(vectors.space(_block([3, 5, 7], ["expand = 4"]), tmp_path))
     genes = space.decisions.largest()
     left = Remaining(units(space.graph, genes)[0], genes)
     store = Store(space.graph)
-
-    def brought(moment: str, kind: str) -> dict[str, Tensor]:
-        prefix = f"{moment}/{kind}/blk."
-        buffers = {k.partition("/buffer/blk.")[2]: v for k, v in data.items() if k.startswith(f"{moment}/buffer/blk.")}
-        state = buffers | {k.removeprefix(prefix): v for k, v in data.items() if k.startswith(prefix)}
-        return _block(space if moment == "before" else shrunk, state, tmp_path / f"{moment}_{kind}")
-
     kinds = ("param", "exp_avg", "exp_avg_sq", "ema")
     flats = []
     for kind in kinds:
-        store.load_state_dict(brought("before", kind))
+        store.load_state_dict(_state(space, data, "before", kind, tmp_path))
         flats.append(store.flat.clone())
-    dead = {k: ~data[f"mask/{k}"].numpy() for k in range(len(left.left))}
-    left.remove(dead, store.places, flats)
-    assert [n for n in left.counts() if n] == meta["hidden_after"]
-    shrunk = compile_file(vectors.closed(path, tmp_path, _labels(space, left.genome)))
+    left.remove({k: ~data[f"mask/{k}"].numpy() for k in range(3)}, store.places, flats)
+    assert [n for n in left.counts() if n] == meta["hidden_after"] and left.counts()[1] == 0
+    widths = [f"expands = [{', '.join(f'{n}/12' for n in meta['hidden_after'])}]"]
+    smaller = compile_file(vectors.space(_block(meta["kernels_after"], widths), tmp_path))
     for kind, flat in zip(kinds, flats, strict=True):
         with torch.no_grad():
             store.flat.copy_(flat)
-        wanted = list(brought("after", kind).values())
+        wanted = _state(smaller, data, "after", kind, tmp_path).values()
         network = extract(space.graph, store, left.genome)
-        found = [network.get_parameter(own) for own in network.meta["parameters"].values()]
-        assert len(found) == len(wanted) and all(torch.equal(a, b) for a, b in zip(found, wanted, strict=True)), kind
+        found = [network.state_dict()[own] for own in network.meta["parameters"].values()]
+        assert all(torch.equal(a, b) for a, b in zip(found, wanted, strict=True)), kind
 
 
-def _labels(space: Compiled, genome: tuple[int, ...]) -> dict[str, str]:
-    return {d.path: d.labels[g] for d, g in zip(space.graph.decisions, genome, strict=True)}
+def _block(kernels: list[int], more: list[str]) -> str:
+    given = ", ".join(["width = 12", f"kernels = {kernels}", "norm = bn(1/1000, 1/100)", *more])
+    return f"use std.hrnas\nspace s {{\n  input = [12, 9, 9]\n  head = hrnas.searching_block({given})\n}}\n"
 
 
-def _block(space: Compiled, state: Mapping[str, Tensor], folder: Path) -> dict[str, Tensor]:
-    """A state of a block of the released code, in the order of the parameters of a space or a network."""
-    folder.mkdir()
-    path = folder / "block.arch"
-    path.write_text(found_text(space, space.decisions.largest()))
-    case = vectors.Case("case", {}, dict(state), {}, {}, {}, {}, {}, {})
-    network = vectors.network(path, case, "hrnas:block", at="head.searching_block", folder=folder)
+def _state(space: Compiled, data: Mapping[str, Tensor], moment: str, kind: str, folder: Path) -> dict[str, Tensor]:
+    """What the released block held, under the names of the store of a space."""
+    state = {}
+    for prefix in (f"{moment}/buffer/blk.", f"{moment}/{kind}/blk."):
+        state |= {k.removeprefix(prefix): v for k, v in data.items() if k.startswith(prefix)}
+    case = vectors.Case(f"{moment}_{kind}", {}, state, {}, {}, {}, {}, {}, {})
+    text = found_text(space, space.decisions.largest()).partition("\n")[2]
+    network = vectors.network(text, case, "hrnas:block", at="head.searching_block", folder=folder)
     like = extract(space.graph, Store(space.graph), space.decisions.largest())
     found = renamed(network, like)
     return {name: found[own] for name, own in like.meta["parameters"].items()}

@@ -188,6 +188,30 @@ def test_ends_depend_on_the_cells_alone() -> None:
     assert [draw(k) for k in (7, 2)] == [again(k) for k in (7, 2)]
 
 
+@pytest.mark.parametrize(("sample", "count"), [("single", 1), ("sandwich", 4), ("fair", 1)])
+def test_nothing_to_draw(sample: str, count: int) -> None:
+    made = compile_text("hrdsl 1\n\nspace s {\n  input = [3, 16, 16]\n  head = conv(1, width = 4)\n}\n")
+    options = {"operators": "same"} if sample == "sandwich" else {}
+    assert sampler(made, sample, widen=2, **options)(60) == [()] * count
+
+
+@pytest.mark.parametrize("numbers", [True, False])
+def test_cells_alone_and_no_cells(numbers: bool) -> None:
+    """Without cells the ends are those of the space; with nothing else, all of a step are one."""
+    text = PLAIN.replace(
+        "b on main { cell in {conv(1, width), conv(3, width)} }", "b on main { cell = conv(1, width) }"
+    )
+    if not numbers:
+        text = PLAIN.replace("{4, 8, 12, 16, 20}", "{4}").replace("{1, 3, 5}", "{3}").replace("1..2", "{2}")
+    made = compile_text(text)
+    for step in range(5):
+        found = sampler(made, "sandwich", operators="same")(step)
+        if numbers:
+            assert (found[0], found[-1]) == (made.decisions.largest(), made.decisions.smallest())
+        else:
+            assert len(set(found)) == 1
+
+
 # strict fairness
 
 
