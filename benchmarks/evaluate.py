@@ -13,6 +13,7 @@ thread, everything in one run. `--survivors` compares who survives in every gene
 import argparse
 import json
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial

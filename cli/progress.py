@@ -66,7 +66,8 @@ class Meter:
         left = eta(state.seconds, self.measured, state.total - state.evaluated)
         volume = f"  hypervolume {state.hypervolume:.4g}" if state.hypervolume is not None else ""
         best = (
-            "  best " + " / ".join(f"{v:.3f}" if v < 10 else f"{v:,.{0 if v == int(v) else 2}f}" for v in state.front[0].values)
+            "  best "
+            + " / ".join(f"{v:.3f}" if v < 10 else f"{v:,.{0 if v == int(v) else 2}f}" for v in state.front[0].values)
             if state.front
             else ""
         )

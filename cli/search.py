@@ -137,6 +137,11 @@ def lines(networks: "tuple[Network, ...]", report: Path) -> list[str]:
     names = list(networks[0].values)
     rows = [["network", *names, "file"]]
     rows += [
-        [n.name, *(f"{v:.4f}" if v < 10 else f"{v:,.{0 if v == int(v) else 2}f}" for v in n.values.values()), str(n.arch)] for n in networks
+        [
+            n.name,
+            *(f"{v:.4f}" if v < 10 else f"{v:,.{0 if v == int(v) else 2}f}" for v in n.values.values()),
+            str(n.arch),
+        ]
+        for n in networks
     ]
     return [*table(rows, right=range(1, len(names) + 1), indent=0), "", f"report: {report}"]

@@ -105,7 +105,9 @@ def write_network(
 ) -> Network:
     """One network as `.arch`, weights and picture beside each other. `by`: what found it."""
     compiled, costs = trained.compiled, trained.compiled.counted(convention).one(genome)
-    figures = ", ".join(f"{k} {v:.4g}" if v < 10 else f"{k} {v:,.{0 if v == int(v) else 2}f}" for k, v in values.items())
+    figures = ", ".join(
+        f"{k} {v:.4g}" if v < 10 else f"{k} {v:,.{0 if v == int(v) else 2}f}" for k, v in values.items()
+    )
     text = text_of(compiled, genome, [f"found by {by}: {figures}"])
     found = compile_text(text, compiled)
     state = inherited(trained, genome, found)

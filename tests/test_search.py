@@ -383,7 +383,7 @@ def test_another_history_is_refused(path: Path) -> None:
 def test_older_schema_is_refused(path: Path) -> None:
     searched(path)
     edit(path, "UPDATE meta SET value = '0' WHERE name = 'schema'")
-    with pytest.raises(StudyError, match="has schema 0; this version of hrdsl reads schema 1"):
+    with pytest.raises(StudyError, match="has schema 0; this version of hrdsl reads schema 2"):
         Study(path, identity())
 
 

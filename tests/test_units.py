@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from hrdsl.compiler.open import opened
 from hrdsl.compiler.plan import Planner
 from hrdsl.compiler.store import Store
 from hrdsl.compiler.units import Group, units
-from hrdsl.runtime.pruning.penalty import marginal
+from hrdsl.runtime.pruning.penalty import marginal, mean
 from hrdsl.runtime.pruning.pruning import with_decisions
 from hrdsl.runtime.pruning.shrink import Mask, Remaining
 from hrdsl.runtime.results import renamed
@@ -150,22 +151,44 @@ def test_what_cannot_be_pruned_says_why_and_where(reason: str, tmp_path: Path) -
     assert refused[0].span.text and refused[0].decision.span.text
 
 
-def test_conv_penalties_of_hrnas() -> None:
-    """All 567: the exact marginal MACs at 224 x 224 over their mean over units."""
-    wanted = json.loads((FACTS / "penalties.json").read_text())
-    at = {"height": 224, "columns": 224}
-    files = {"seg_cityscapes": ("cityscapes", at), "cls_imagenet": ("imagenet", {}), "keypoint_coco": ("coco", at)}
-    seen = 0
-    for name, (file, given) in files.items():
-        found = compile_file(EXAMPLES / "hrnas" / f"{file}.arch", settings=given)
-        genes = found.decisions.largest()
-        left = Remaining(units(found.graph, genes)[0], genes)
-        costs, counts = marginal(left, lambda rows, c=found: c.prices(rows, ["macs"])["macs"]), np.array(left.counts())  # type: ignore[misc]
-        mean = float(np.dot(costs, counts)) / (counts.sum() + 1e-5)
-        assert (mean, int(counts.sum())) == (wanted[name]["normalizer"], wanted[name]["units"])
-        assert sorted((costs / mean).tolist()) == sorted(e["penalty"] for e in wanted[name]["entries"])
-        seen += len(costs)
-    assert seen == 567
+def penalties(name: str, given: dict[str, Any], convention: str = "macs") -> tuple[Remaining, list[float], float]:
+    """The groups of an HR-NAS space at its largest, the marginal cost of each, and the mean cost of a unit as its code has it."""
+    found = compile_file(EXAMPLES / "hrnas" / f"{name}.arch", settings=given)
+    genes = found.decisions.largest()
+    left = Remaining(units(found.graph, genes)[0], genes)
+    counts = found.costs if convention == "macs" else found.counted(convention)
+
+    def cost(rows: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+        return np.asarray(counts(rows, peak=False)["macs" if convention == "macs" else "operations"], np.float64)
+
+    total = sum(left.counts())
+    return left, marginal(left, cost).tolist(), mean(left, cost) * total / (total + 1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "side"),
+    [("seg_cityscapes", "cityscapes", 224), ("cls_imagenet", "imagenet", 0), ("keypoint_coco", "coco", 224)],
+)
+def test_conv_penalties_of_hrnas(name: str, file: str, side: int) -> None:
+    """All 567, in three supernets: exact marginal MACs at 224 x 224 over the normaliser."""
+    wanted = json.loads((FACTS / "penalties.json").read_text())[name]
+    left, costs, unit = penalties(file, {"height": side, "columns": side} if side else {})
+    assert (unit, sum(left.counts())) == (wanted["normalizer"], wanted["units"])
+    assert sorted(c / unit for c in costs) == sorted(e["penalty"] for e in wanted["entries"])
+
+
+def test_token_penalties_of_hrnas() -> None:
+    """With transformers everywhere, as the released profiler counts: 61 token costs, 183 conv penalties, the normaliser."""
+    wanted = json.loads((FACTS / "penalties.json").read_text())["seg_cityscapes+T_all_n64"]
+    left, costs, unit = penalties(
+        "cityscapes", {"height": 224, "columns": 224, "where": "everywhere"}, "hrnas-profiler"
+    )
+    tokens = [each.group.path.endswith("tokens") for each in left.left]
+    assert unit == wanted["normalizer"]
+    found = [c / unit for c, is_token in zip(costs, tokens, strict=True) if is_token]
+    assert sorted(found) == sorted(e["penalty"] for e in wanted["entries"])
+    found = [c / unit for c, is_token in zip(costs, tokens, strict=True) if not is_token]
+    assert sorted(found) == sorted(wanted["conv_penalty"].values())
 
 
 def test_opened_at_full_width_is_the_network() -> None:

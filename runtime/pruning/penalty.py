@@ -38,10 +38,19 @@ def marginal(left: Remaining, cost: Cost) -> Floats:
     return out
 
 
-def normalised(costs: Floats, counts: Sequence[int]) -> Floats:
-    """Costs over their mean over units, so that lambda means the same for every space and every cost."""
-    mean = float(np.dot(costs, counts)) / max(1, sum(counts))
-    return costs / mean if mean else costs
+def mean(left: Remaining, cost: Cost) -> float:
+    """The mean cost of a unit: what the network costs less without all units of a group, added over groups, over the units.
+
+    Costs over it are penalties that mean the same for every space and every cost (HR-NAS, its code: the normaliser).
+    """
+    counts = left.counts()
+    bare = [
+        left.genome_with([each.group.least if j == k else c for j, c in enumerate(counts)])
+        for k, each in enumerate(left.left)
+    ]
+    costs = np.asarray(cost(np.array([left.genome, *bare], np.int16)), np.float64)
+    units = sum(count - each.group.least for count, each in zip(counts, left.left, strict=True))
+    return float((costs[0] - costs[1:]).sum()) / max(1, units)
 
 
 class Pull:

@@ -28,7 +28,7 @@ from ..steps import Progress, Recipe, Step, require_finite
 from ..task import Examples
 from .choose import Allowed, Queue, permitted
 from .importance import factors, magnitude, taylor
-from .penalty import Cost, Pull, marginal, normalised
+from .penalty import Cost, Pull, marginal, mean
 from .shrink import Remaining
 
 SAVE_EVERY = 30.0
@@ -101,6 +101,7 @@ class PruneTrainer:
         self.done = 0
         self.seconds = 0.0
         self.updating = False
+        self.mean = mean(self.left, cost)
         self._sensitivity: list[Tensor] = self._fresh()
         self._pull = self._pulled()
 
@@ -204,7 +205,7 @@ class PruneTrainer:
         self._pull = self._pulled()
 
     def _pulled(self) -> Pull:
-        prices = normalised(marginal(self.left, self.cost), self.left.counts())
+        prices = marginal(self.left, self.cost) / self.mean
         return Pull(self.left, prices.tolist(), self.store.places, self.store.flat.device)
 
     def spent(self) -> float:
