@@ -12,6 +12,7 @@ thread, everything in one run. `--survivors` compares who survives in every gene
 
 import argparse
 import json
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -251,7 +252,7 @@ def main() -> None:
     if args.make:
         make(args.cache)
         return
-    report = Report(
+    report = Told(
         f"One generation of {POPULATION} on examples/demo.arch, {RECALIBRATE} + {VALIDATE} images",
         [
             "generation",
@@ -271,6 +272,14 @@ def main() -> None:
     if args.survivors:
         compare(lab, report)
     report.print()
+
+
+class Told(Report):
+    """A report whose rows are told as soon as they are known: all of them take long."""
+
+    def add(self, *cells: object) -> None:
+        Report.add(self, *cells)
+        print("  ".join(self.rows[-1]), file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -513,7 +513,7 @@ CODES: dict[str, Code] = {
     ),
     "E502": Code(
         "unknown objective",
-        "A goal is a cost (`macs`, `parameters`, `peak_activation_bytes`) or a metric (`miou`).",
+        "A goal is a cost (`macs`, `parameters`, `peak_activation_bytes`) or a metric (`miou`, `accuracy`, `loss`).",
         "search",
         "minimize flops",
         "minimize macs",

@@ -356,11 +356,12 @@ CONSTRUCTS: dict[str, Construct] = {
         "the costs of an architecture",
         "`macs` counts multiply-accumulates of one sample, `parameters` learned numbers, `peak_activation_bytes` the "
         "most memory that activations take at one time, at batch 1 and 4 bytes a number. All are exact. Constraints "
-        "and goals may name them; a goal may also be `miou`, the mean intersection over union.",
+        "and goals may name them; a goal may also be `miou`, the mean intersection over union, `accuracy`, the share of "
+        "pixels that are right, or `loss`, the mean cross entropy of a pixel.",
         "search",
         "maximize miou\nminimize macs\nrequire parameters <= 2M",
         17,
-        ("cost", "macs", "parameters", "peak_activation_bytes", "miou"),
+        ("cost", "macs", "parameters", "peak_activation_bytes", "miou", "accuracy", "loss"),
     ),
     "latency_ms": Construct(
         "how long an architecture takes on a device",

@@ -49,7 +49,7 @@ def retrained(args: Namespace) -> dict[str, Any]:
     from ..runtime.files import write
     from ..runtime.results import network_of, save_weights
     from ..runtime.retrain import train_network
-    from ..runtime.task import check, examples
+    from ..runtime.task import check, examples, task_of
 
     space, where = compiled(args), device(args)
     block = space.run("train", args.train)
@@ -64,9 +64,9 @@ def retrained(args: Namespace) -> dict[str, Any]:
     size = space.graph.input.extent[0]
     with one_line():
         check(space.graph, settings["data"])
-        data = examples(settings["data"], "train", settings["images"], size, where, args.cache)
+        data = examples(settings["data"], "train", settings["images"], size, where, args.cache, task_of(space.graph))
         train_network(network, settings, data, where, Meter(args.quiet).training)
-        test = examples(settings["data"], "test", TEST, size, where, args.cache)
+        test = examples(settings["data"], "test", TEST, size, where, args.cache, task_of(space.graph))
     miou, name = network_miou(network, test), args.file.stem
     costs = space.costs.one((0,) * len(space.graph.decisions))
     path = save_weights(args.out / f"{name}.safetensors", network.state_dict(), {"name": name, "miou": f"{miou:.4f}"})

@@ -30,9 +30,9 @@ from .search.problem import Measure
 from .search.problem import Progress as Generation
 from .search.study import Study, identify
 from .starting import starts, write_choices
-from .strategy import config_of, explore
-from .task import Examples, check, examples
 from .steps import Progress
+from .strategy import config_of, explore
+from .task import Examples, check, examples, task_of
 from .train import SupernetTrainer
 from .workers.pool import Crew, Workers
 
@@ -105,7 +105,7 @@ def supernet(
     settings = train.settings
     check(compiled.graph, settings["data"])
     size = compiled.graph.input.extent[0]
-    data = examples(settings["data"], "train", settings["images"], size, device, cache)
+    data = examples(settings["data"], "train", settings["images"], size, device, cache, task_of(compiled.graph))
     trainer = SupernetTrainer(compiled, settings, data, device, group)
     trainer.run(folder / "supernet.ckpt" if folder else None, listen.training)
     return trainer
@@ -121,7 +121,9 @@ def evaluator_of(trainer: SupernetTrainer, run: Run, cache: Path | None = None) 
     """What measures the metrics of a search over a trained supernet."""
     settings, size = trainer.settings, trainer.compiled.graph.input.extent[0]
     calibration = calibration_of(trainer, run)
-    validation = examples(settings["data"], "val", run.settings["validate"], size, trainer.device, cache)
+    validation = examples(
+        settings["data"], "val", run.settings["validate"], size, trainer.device, cache, task_of(trainer.compiled.graph)
+    )
     measured = [o.name for o in objectives_of(run) if not o.exact and o.name not in TIMES]
     return Evaluator(trainer.planner, calibration, validation, measured, Options.of(run.settings))
 
@@ -212,7 +214,9 @@ def search(
                 problem = replace(problem, contest=evaluator.contest)
             found = explore(parts, run, problem, config, study, heard, begun)
         seconds = trainer.seconds + sum(row.evaluation.seconds for row in study.known.values())
-    return Searched(restricted, run, trainer, calibration_of(trainer, run), found.front, found.parts, tuple(generations), seconds)
+    return Searched(
+        restricted, run, trainer, calibration_of(trainer, run), found.front, found.parts, tuple(generations), seconds
+    )
 
 
 def _identity(compiled: Compiled, train: Run, run: Run) -> str:

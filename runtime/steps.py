@@ -45,7 +45,7 @@ class Recipe:
         self.ema = float(settings["ema"])
         self.peak = float(settings["optimizer"].options["lr"])
         self._smoothing = float(settings["label_smoothing"])
-        self._weights = class_weights(data.classes, device)
+        self._weights = class_weights(data, device)
 
     def rate(self, step: int) -> float:
         """The learning rate of a step."""

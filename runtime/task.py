@@ -1,4 +1,7 @@
-"""What a network is trained for: batches, loss and metric of semantic segmentation."""
+"""What a network is trained for: batches, loss and metric of semantic segmentation, or of classification.
+
+A class for each image is a label map of one pixel, and logits [N, classes] are a map of one pixel too.
+"""
 
 import math
 from collections.abc import Iterator
@@ -10,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..compiler.graph import Graph
-from .data import DATASETS, load
+from .data import DATASETS, Task, load
 from .faults import RunError
 
 BACKGROUND = 0.3
@@ -19,7 +22,7 @@ BACKGROUND = 0.3
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """Images uint8 [N, 3, H, W] and labels uint8 [N, H, W] on the device that computes."""
+    """Images uint8 [N, 3, H, W] and labels uint8 [N, H, W], or [N, 1, 1], on the device that computes."""
 
     images: Tensor
     labels: Tensor
@@ -41,13 +44,20 @@ class Examples:
 
 def check(graph: Graph, data: str) -> None:
     """Raises RunError unless the networks of a graph take the images of a data set and predict its classes."""
-    taken, given, classes = graph.input, graph.nodes[graph.output].shape, DATASETS[data].classes["segmentation"]
+    taken, given, task = graph.input, graph.nodes[graph.output].shape, task_of(graph)
+    classes = DATASETS[data].classes[task]
     if (taken.form, taken.width, *taken.extent[1:]) != ("map", 3, *taken.extent[:1]):
         raise RunError(f"`{data}` has square colour images: write `input = [3, 64, 64]`, say")
     if given.form == "outputs":
         raise RunError("training takes a space with one `head`, not with several")
-    if (given.form, given.width) != ("map", classes):
-        raise RunError(f"`{data}` has {classes} classes: the head must end in a map of that width")
+    if given.form == "tokens" or given.width != classes:
+        words = "a map of that width, or in a vector for one class of each image"
+        raise RunError(f"`{data}` has {classes} classes for {task}: the head must end in {words}")
+
+
+def task_of(graph: Graph) -> Task:
+    """Classification where the networks of a graph end in a vector; segmentation otherwise."""
+    return "classification" if graph.nodes[graph.output].shape.form == "vector" else "segmentation"
 
 
 def normalise(images: Tensor) -> Tensor:
@@ -55,25 +65,36 @@ def normalise(images: Tensor) -> Tensor:
     return (images.float() / 255 - 0.5) / 0.25
 
 
-def examples(data: str, split: str, count: int, size: int, device: torch.device, cache: Path | None = None) -> Examples:
+def examples(
+    data: str,
+    split: str,
+    count: int,
+    size: int,
+    device: torch.device,
+    cache: Path | None = None,
+    task: Task = "segmentation",
+) -> Examples:
     """The first `count` images of a split at `size` x `size` pixels. Raises RunError if there are none of that size."""
     try:
-        found = load(data, split, count, size, cache=cache)
+        found = load(data, split, count, size, cache=cache, task=task)
     except ValueError as fault:
         raise RunError(f"`{data}`: {fault}") from None
     images, labels = torch.from_numpy(found.images).to(device), torch.from_numpy(found.labels).to(device)
+    labels = labels if labels.dim() > 1 else labels[:, None, None]
     return Examples(images, labels, found.classes, found.ignore)
 
 
-def class_weights(classes: int, device: torch.device) -> Tensor:
-    """Loss weights [classes]: the background counts less."""
-    weights = torch.ones(classes, device=device)
-    weights[0] = BACKGROUND
+def class_weights(data: Examples, device: torch.device) -> Tensor:
+    """Loss weights [classes]: the background of label maps counts less."""
+    weights = torch.ones(data.classes, device=device)
+    if data.labels[0].numel() > 1:
+        weights[0] = BACKGROUND
     return weights
 
 
 def full_size(logits: Tensor, labels: Tensor) -> Tensor:
-    """Logits [N, C, h, w] at the labels' size, bilinear."""
+    """Logits [N, C, h, w] or [N, C] at the labels' size, bilinear."""
+    logits = logits if logits.dim() == 4 else logits[..., None, None]
     return F.interpolate(logits.float(), labels.shape[-2:], mode="bilinear", align_corners=False)
 
 

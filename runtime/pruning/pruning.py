@@ -24,7 +24,7 @@ from ..evaluate import plan_miou, recalibrate
 from ..faults import RunError
 from ..results import Network, network_of, write_network
 from ..steps import Progress
-from ..task import Examples, check, examples
+from ..task import Examples, check, examples, task_of
 from .trainer import PruneTrainer
 from .trainer import Settings as Pruning
 
@@ -65,8 +65,8 @@ def prune(
     compiled = with_decisions(job.compiled)
     check(compiled.graph, job.train["data"])
     size = compiled.graph.input.extent[0]
-    data = examples(job.train["data"], "train", job.train["images"], size, device, cache)
-    validation = examples(job.train["data"], "val", job.validate, size, device, cache)
+    data = examples(job.train["data"], "train", job.train["images"], size, device, cache, task_of(compiled.graph))
+    validation = examples(job.train["data"], "val", job.validate, size, device, cache, task_of(compiled.graph))
     trainer = trainer_of(compiled, job, data, device)
     calibration = Examples(data.images[: job.recalibrate], data.labels, data.classes, data.ignore)
     pruned = Pruned(compiled, trainer, calibration)
