@@ -14,9 +14,11 @@ import sys
 import types
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
+from itertools import pairwise
 
 import hand
 import modules
+import numpy as np
 import torch
 from step import RATE, Genome, own, planned, sampled
 from timing import Phases, Report, Target, interleave, ratio, seconds, spread
@@ -28,9 +30,9 @@ from hrdsl.compiler.store import Store
 from hrdsl.runtime.evaluation import Evaluator
 from hrdsl.runtime.task import Examples
 
-ROUNDS = 24
+ROUNDS = 16
 BATCH = 8
-RECALIBRATE, VALIDATE, CANDIDATES = 64, 200, 8
+RECALIBRATE, VALIDATE, CANDIDATES = 64, 100, 6
 SUBNETWORKS = 3
 Pair = tuple[nn.Module, nn.Module, Tensor]
 """A supernet restricted to one sub-network, that as a static network, and their input."""
@@ -85,8 +87,8 @@ def candidates(space: Compiled, report: Report) -> None:
     labels = torch.randint(0, 10, (len(images), 4, 4), dtype=torch.uint8, generator=generator)
     calibration = Examples(images[:RECALIBRATE], labels[:RECALIBRATE], 10, 255)
     validation = Examples(images[RECALIBRATE:], labels[RECALIBRATE:], 10, 255)
-    genomes = list(dict.fromkeys(sampled(space, 40).values())) + drawn(space, CANDIDATES)
-    genomes = genomes[:CANDIDATES]
+    drawn = space.decisions.sample(np.random.default_rng(1), CANDIDATES)
+    genomes = [tuple(map(int, row)) for row in drawn]
 
     def of_tree(genes: Genome, show: Callable[[Tensor], object]) -> None:
         made.activate(modules.choices(space, genes))
@@ -133,12 +135,6 @@ def candidates(space: Compiled, report: Report) -> None:
             report.targets.append(Target(f"candidate: {name} / tree of modules", 1.0, gain.median, "x"))
 
 
-def drawn(space: Compiled, count: int) -> list[Genome]:
-    import numpy as np
-
-    return [tuple(map(int, row)) for row in space.decisions.sample(np.random.default_rng(1), count)]
-
-
 # Peers -------------------------------------------------------------------------------------------------------------
 
 
@@ -161,7 +157,7 @@ def modelopt() -> Iterator[Pair]:
 
     widths = (3, 16, 32, 64, 64)
     layers: list[nn.Module] = []
-    for inner, outer in zip(widths, widths[1:], strict=False):
+    for inner, outer in pairwise(widths):
         layers += [nn.Conv2d(inner, outer, 3, 1, 1, bias=False), nn.BatchNorm2d(outer), nn.ReLU()]
     net = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(widths[-1], 10))
     net = mtn.convert(net, "autonas")

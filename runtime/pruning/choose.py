@@ -1,6 +1,7 @@
 """Which units go: the least important first, as few as bring the cost to what is wanted."""
 
 from collections.abc import Callable, Sequence
+from math import ceil
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,18 @@ from .shrink import Mask, Remaining
 Floats = npt.NDArray[np.float64]
 Allowed = Callable[[tuple[int, ...]], bool]
 """Whether the space allows an architecture."""
+Want = tuple[Cost, float]
+"""A cost, and the most of it that is wanted."""
+
+
+class Unreachable(RunError):
+    """A cost that no removal brings down to what is wanted: `lowest` is what it comes to. `which` of the wants it is."""
+
+    def __init__(self, which: int, wanted: float, lowest: float) -> None:
+        super().__init__(
+            f"no {wanted:,.0f} can be reached: with the fewest units that must stay the cost is {lowest:,.0f}"
+        )
+        self.which, self.wanted, self.lowest = which, wanted, lowest
 
 
 class Queue:
@@ -22,7 +35,7 @@ class Queue:
         self.left = left
         groups, units, values = [], [], []
         for k, (each, score) in enumerate(zip(left.left, importance, strict=True)):
-            stay = max(each.group.least, int(np.ceil(keep * each.group.count)))
+            stay = max(each.group.least, ceil(keep * each.group.count - 1e-9))
             order = np.argsort(score, kind="stable")[: max(0, len(score) - stay)]
             groups += [k] * len(order)
             units += order.tolist()
@@ -47,40 +60,42 @@ class Queue:
             masks.setdefault(k, np.zeros(len(self.left.left[k]), bool))[u] = True
         return masks
 
-    def without(self, groups: set[int]) -> None:
-        """Take the units of some groups out: they stay."""
-        rest = ~np.isin(self.group, list(groups))
+    def keep_from(self, place: int) -> None:
+        """Take a unit, and those of its group behind it, out: they stay."""
+        rest = self.group != self.group[place]
+        rest[:place] = True
         self.group, self.unit, self.value = self.group[rest], self.unit[rest], self.value[rest]
 
 
-def enough(queue: Queue, cost: Cost, wanted: float) -> int:
-    """How many units must go, at least, for a cost of at most `wanted`: by bisection, as cost falls with every unit.
+def enough(queue: Queue, wants: Sequence[Want]) -> int:
+    """How many units must go, at least, for costs of at most what is wanted: by bisection, as cost falls with every unit.
 
-    Raises RunError if even all of them are not enough.
+    Raises Unreachable if even all of them are not enough.
     """
 
-    def of(first: int) -> float:
-        return float(cost(np.array([queue.genome(first)], np.int16))[0])
+    def excess(first: int) -> list[tuple[int, float]]:
+        row = np.array([queue.genome(first)], np.int16)
+        costs = [float(cost(row)[0]) for cost, _ in wants]
+        return [(k, cost) for k, (cost, (_, most)) in enumerate(zip(costs, wants, strict=True)) if cost > most]
 
     low, high = -1, len(queue)
-    if of(high) > wanted:
-        raise RunError(
-            f"no {wanted:,.0f} can be reached: with the fewest units that must stay the cost is {of(high):,.0f}"
-        )
+    if over := excess(high):
+        which, cost = over[0]
+        raise Unreachable(which, wants[which][1], cost)
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if of(middle) <= wanted else (middle, high)
+        low, high = (middle, high) if excess(middle) else (low, middle)
     return high
 
 
-def permitted(queue: Queue, cost: Cost, wanted: float, allowed: Allowed) -> int:
-    """The same within what the space allows: groups whose last units the space needs keep what they have. Raises RunError."""
+def permitted(queue: Queue, wants: Sequence[Want], allowed: Allowed) -> int:
+    """The same within what the space allows: of a group whose next unit the space needs, the rest stays. Raises Unreachable."""
     while True:
-        first = enough(queue, cost, wanted)
+        first = enough(queue, wants)
         if allowed(queue.genome(first)):
             return first
         low, high = 0, first
         while high - low > 1:
             middle = (low + high) // 2
             low, high = (middle, high) if allowed(queue.genome(middle)) else (low, middle)
-        queue.without({int(queue.group[high - 1])})
+        queue.keep_from(high - 1)

@@ -8,7 +8,8 @@ as a schedule wants go, and the strength of the pull follows how many of them ha
 import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,13 +23,15 @@ from ...compiler.plan import Planner
 from ...compiler.store import Store
 from ...compiler.units import Group
 from .. import checkpoint
+from ..average import Average
 from ..device import autocast
 from ..optimise import Optimizer, Readings
 from ..steps import Progress, Recipe, Step, require_finite
 from ..task import Examples
-from .choose import Allowed, Queue, permitted
+from .choose import Allowed, Queue, Want, permitted
 from .importance import factors, magnitude, taylor
 from .penalty import Cost, Pull, marginal, mean
+from .schedule import Removal, removals
 from .shrink import Remaining
 
 SAVE_EVERY = 30.0
@@ -67,8 +70,15 @@ class Event:
     strength: float
 
 
+Report = dict[str, Any]
+"""What is to be known of a network that met a budget, as plain data."""
+
+
 class PruneTrainer:
-    """Trains and prunes one network."""
+    """Trains and prunes one network.
+
+    `store` holds the weights that are trained, in the midst of `averaged` their averages, where there are any.
+    """
 
     def __init__(
         self,
@@ -81,8 +91,10 @@ class PruneTrainer:
         allowed: Allowed,
         data: Examples,
         device: torch.device,
+        limits: Sequence[Want] = (),
     ) -> None:
-        """`genes`: the network to begin with. `cost`: what the budgets limit."""
+        """`genes`: the network to begin with. `cost`: what the budgets limit; `limits`: other costs, which every network that meets
+        a budget keeps. Raises RunError if there are more budgets than removals."""
         self.recipe = Recipe(train, data, device)
         self.settings = settings
         self.cost = cost
@@ -91,11 +103,21 @@ class PruneTrainer:
         self.planner = Planner(graph, self.store)
         optimizer = self.recipe.settings["optimizer"]
         self.optimizer = Optimizer(self.store, optimizer.name, optimizer.options)
+        self.average = Average(self.optimizer, self.recipe.ema) if self.recipe.ema else None
         self.readings = Readings(self.planner)
         self.left = Remaining(groups, genes)
         self.full = self.spent()
+        self.limits = [(limit, most, self._of(limit)) for limit, most in limits]
+        self.removals = {
+            r.step: r
+            for r in removals(
+                settings.budgets, self.full, self.recipe.steps, settings.every, settings.warm, settings.tune
+            )
+        }
         self.strength = settings.strength
         self.events: list[Event] = []
+        self.networks: dict[int, Report] = {}
+        """What `run` was told of the networks that met a budget, by its number."""
         self.identity = ""
         """What a checkpoint belongs to."""
         self.done = 0
@@ -108,7 +130,9 @@ class PruneTrainer:
     # Steps ---------------------------------------------------------------------------------------------------------
 
     def step(self) -> float:
-        """One optimiser step of the network that is left; its task loss."""
+        """One optimiser step of the network that is left, after the removal that is due before it; its task loss."""
+        if self.due():
+            self.remove()
         recipe, step = self.recipe, self.done
         genome = self.left.genome
         plan = self.planner(genome)
@@ -116,76 +140,76 @@ class PruneTrainer:
         total = 0.0
         for part, (images, labels) in enumerate(recipe.batches(step, recipe.parts, range(recipe.parts))):
             with autocast(recipe.device, recipe.precision):
-                loss = recipe.loss(plan(images, "batch"), labels) / recipe.parts
+                logits = plan(images, "batch")
+            loss = recipe.loss(logits, labels) / recipe.parts
             with self.store.collecting(plan.parameters(), alone=part == 0):
                 loss.backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
         require_finite(total, step)
+        self.updating = True
         if self.settings.importance == "taylor":
             self._feel()
         self._pull.add_gradient(self.store.flat, self.store.gradient, self.weight(step))
-        self.updating = True
+        if recipe.clip:
+            self.optimizer.clip(boxes, recipe.clip)
         self.optimizer.step(boxes, recipe.rate(step))
+        if self.average is not None:
+            self.average.update(boxes)
         self.done += 1
-        if self.due():
-            self.remove()
         self.updating = False
         return total
 
     def weight(self, step: int) -> float:
         """The strength of the pull at a step: linear from 0 while warming up, 0 again while tuning."""
-        first, last = self._ends()
-        return 0.0 if step >= last else self.strength * min(1.0, step / max(1, first))
-
-    def _ends(self) -> tuple[int, int]:
-        """The steps of the first and of the last removal."""
-        steps, settings = self.recipe.steps, self.settings
-        first = max(1, round(settings.warm * steps))
-        rounds = max(1, (round((1 - settings.tune) * steps) - first) // settings.every)
-        return first, first + rounds * settings.every
+        first, last = min(self.removals), max(self.removals)
+        return 0.0 if step >= last else self.strength * min(1.0, step / first)
 
     def due(self) -> bool:
-        """Whether units are removed after the steps done."""
-        first, last = self._ends()
-        return first <= self.done <= last and (self.done - first) % self.settings.every == 0
-
-    def wanted(self) -> float:
-        """The cost that the schedule wants after the steps done: geometrically from the full one to the last budget."""
-        first, last = self._ends()
-        along = (self.done - first + self.settings.every) / (last - first + self.settings.every)
-        aim: float = self.full * (self.settings.budgets[-1] / self.full) ** along
-        reached = [b for b in self.settings.budgets if self.spent() > b >= aim]
-        return max([aim, *reached])
+        """Whether units are removed before the next step."""
+        return self.done in self.removals and not (self.events and self.events[-1].step == self.done)
 
     # Removal -------------------------------------------------------------------------------------------------------
 
     def remove(self) -> None:
         """Remove the least important units down to the cost that is wanted, and let the pull follow."""
-        scores = self.importance()
-        queue = Queue(self.left, scores, self.settings.keep)
-        first = permitted(queue, self.cost, self.wanted(), self.allowed)
+        queue = Queue(self.left, self.importance(), self.settings.keep)
+        first = permitted(queue, self.wants(self.removals[self.done]), self.allowed)
         forced = int((queue.value[:first] >= FADED).sum())
-        flats = (self.store.flat, self.optimizer.first, self.optimizer.second)
-        self.left.remove(queue.dead(first), self.store.places, flats[: 3 if self.optimizer.name == "adamw" else 2])
+        self.updating = True
+        self.left.remove(queue.dead(first), self.store.places, self._flats())
         self.forget()
         if first:
             self.strength *= math.exp(min(1.0, forced / first) - 0.5)
         self.events.append(Event(self.done, tuple(self.left.counts()), self.spent(), first, forced, self.strength))
+        self.updating = False
+
+    def wants(self, removal: Removal) -> list[Want]:
+        """The most that each cost may be after a removal; the other costs fall geometrically up to the first budget."""
+        others = [(cost, max(most, full * (most / full) ** removal.share)) for cost, most, full in self.limits]
+        return [(self.cost, removal.wanted), *others]
+
+    def _flats(self) -> list[Tensor]:
+        """All that is laid out like the parameters."""
+        flats = [self.store.flat, self.optimizer.first]
+        flats += [self.optimizer.second] if self.optimizer.second is not self.optimizer.first else []
+        return flats + ([self.average.flat] if self.average is not None else [])
 
     def importance(self) -> list[np.ndarray[Any, Any]]:
-        """Of each unit of each group; by `taylor` and `magnitude` over what the unit costs."""
-        places, flat, name = self.store.places, self.store.flat, self.settings.importance
-        prices = marginal(self.left, self.cost)
-        out = []
-        for k, each in enumerate(self.left.left):
-            if name == "factors":
-                score = factors(each.group, len(each), places, flat)
-            elif name == "magnitude":
-                score = magnitude(each.group, len(each), places, flat) / max(prices[k], 1e-12)
-            else:
-                score = self._sensitivity[k] / max(prices[k], 1e-12)
-            out.append(score.detach().double().cpu().numpy())
-        return out
+        """Of each unit of each group: of the weights or of their averages, whichever is more, so that a unit goes when both say so
+        (HR-NAS, its code); by `taylor` and `magnitude` over what the unit costs."""
+        by_factors = self.settings.importance == "factors"
+        prices = np.ones(len(self.left.left)) if by_factors else np.maximum(marginal(self.left, self.cost), 1e-12)
+        found = [self._scores(self.store.flat)]
+        found += [self._scores(self.average.flat)] if self.average is not None else []
+        several = [torch.stack(scores).amax(0) for scores in zip(*found, strict=True)]
+        return [t.detach().double().cpu().numpy() / price for t, price in zip(several, prices, strict=True)]
+
+    def _scores(self, flat: Tensor) -> list[Tensor]:
+        """Of each unit, by the weights in `flat`, or by what was gathered."""
+        if self.settings.importance == "taylor":
+            return self._sensitivity
+        score = factors if self.settings.importance == "factors" else magnitude
+        return [score(each.group, len(each), self.store.places, flat) for each in self.left.left]
 
     def _feel(self) -> None:
         """Gather what each unit means for the loss, from the gradient of this step."""
@@ -201,6 +225,8 @@ class PruneTrainer:
         """After a removal: what was made for the larger network."""
         self.store.release()
         self.optimizer.release()
+        if self.average is not None:
+            self.average.release()
         self._sensitivity = self._fresh()
         self._pull = self._pulled()
 
@@ -210,7 +236,27 @@ class PruneTrainer:
 
     def spent(self) -> float:
         """The cost of the network that is left."""
-        return float(self.cost(np.array([self.left.genome], np.int16))[0])
+        return self._of(self.cost)
+
+    def _of(self, cost: Cost) -> float:
+        return float(cost(np.array([self.left.genome], np.int16))[0])
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Within it the store holds the averages, where there are any."""
+        if self.average is None:
+            yield
+            return
+        self._swap(self.average)
+        try:
+            yield
+        finally:
+            self._swap(self.average)
+
+    def _swap(self, average: Average) -> None:
+        self.updating = True
+        average.swap()
+        self.updating = False
 
     # Runs ----------------------------------------------------------------------------------------------------------
 
@@ -218,44 +264,58 @@ class PruneTrainer:
         self,
         path: Path | None = None,
         progress: Progress | None = None,
-        reached: Callable[[int], None] | None = None,
+        reached: Callable[[int], Report] | None = None,
+        removed: Callable[[Event], None] | None = None,
     ) -> None:
-        """Train to the end; with `path`, continue from it and save to it, also when interrupted. `reached(k)` is called, again
-        after an interruption, when the network meets budget k, and for the last one at the end.
+        """Train to the end; with `path`, continue from it and save to it, also when interrupted. `reached(k)` is called with the
+        averages in the store when the network that meets budget k is trained: just before it shrinks on, the last one at the
+        end. What it returns is kept in `networks` and in the checkpoint. `removed` hears of removals.
 
         Raises CheckpointError if `path` cannot be continued, RunError if training diverges or a budget cannot be met.
         """
         if path is not None and path.exists():
             self.load(checkpoint.load(path, self.recipe.device))
-        before, kept = self.seconds, self.done
+        before, kept = self.seconds, (self.done, len(self.networks))
         begun = saved = time.monotonic()
         try:
             while self.done < self.recipe.steps:
+                self._report(reached)
+                count = len(self.events)
                 loss = self.step()
                 now = time.monotonic()
                 self.seconds = before + now - begun
-                self._report(reached)
+                if removed and len(self.events) > count:
+                    removed(self.events[-1])
                 if progress:
                     progress(Step(self.done, self.recipe.steps, loss, now - begun))
                 if path is not None and now - saved > SAVE_EVERY:
                     checkpoint.save(path, self.state())
-                    saved, kept = now, self.done
+                    saved, kept = now, (self.done, len(self.networks))
+            if self.due():
+                self.remove()
+                if removed:
+                    removed(self.events[-1])
+            self._report(reached)
         finally:
-            if path is not None and self.done != kept and not self.updating:
+            # An interrupt in the midst of an update leaves half of it: then the last checkpoint stands.
+            if path is not None and (self.done, len(self.networks)) != kept and not self.updating:
                 checkpoint.save(path, self.state())
 
-    def _report(self, reached: Callable[[int], None] | None) -> None:
-        """Tell which budgets the last removal met; the last budget counts when its network has been tuned."""
-        budgets, events = self.settings.budgets, self.events
+    def _report(self, reached: Callable[[int], Report] | None) -> None:
+        """Tell of the network that the next step makes smaller, or of the last one, if it meets a budget."""
         if reached is None:
             return
-        if self.done == self.recipe.steps:
-            reached(len(budgets) - 1)
-        elif events and events[-1].step == self.done:
-            before = events[-2].cost if len(events) > 1 else math.inf
-            for k, budget in enumerate(budgets[:-1]):
-                if events[-1].cost <= budget < before:
-                    reached(k)
+        k = self._ready()
+        if k is not None and k not in self.networks:
+            with self.averaged():
+                found = reached(k)
+            self.networks[k] = found
+
+    def _ready(self) -> int | None:
+        """The budget that the network as it is was trained for."""
+        if self.done == self.recipe.steps and not self.due():
+            return len(self.settings.budgets) - 1
+        return self.removals[self.events[-1].step].budget if self.events and self.due() else None
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint holds."""
@@ -264,14 +324,17 @@ class PruneTrainer:
             "units": [each.units.tolist() for each in self.left.left],
             "events": [[e.step, e.counts, e.cost, e.removed, e.forced, e.strength] for e in self.events],
             "strength": self.strength,
+            "networks": list(self.networks.items()),
         }
-        own = {
+        own: dict[str, Any] = {
             "identity": self.identity,
             "step": self.done,
             "seconds": self.seconds,
             "store": self.store.flat,
             "pruned": json.dumps(plain),
         }
+        if self.average is not None:
+            own["average"] = self.average.flat
         return {**own, "sensitivity": self._sensitivity, **self.optimizer.state_dict()}
 
     def load(self, state: Mapping[str, Any]) -> None:
@@ -282,6 +345,8 @@ class PruneTrainer:
             )
         with torch.no_grad():
             self.store.flat.copy_(state["store"])
+            if self.average is not None:
+                self.average.flat.copy_(state["average"])
         self.optimizer.load_state_dict(state)
         plain = json.loads(state["pruned"])
         self.left.genes = plain["genes"]
@@ -289,6 +354,7 @@ class PruneTrainer:
             each.units = np.array(units, np.int64)
         self.events = [Event(s, tuple(c), *rest) for s, c, *rest in plain["events"]]
         self.strength = plain["strength"]
+        self.networks = dict(map(tuple, plain["networks"]))
         self.forget()
         self._sensitivity = list(state["sensitivity"])
         self.done, self.seconds = int(state["step"]), float(state["seconds"])
