@@ -553,6 +553,20 @@ CODES: dict[str, Code] = {
         "minimize latency_ms\nrequire latency_ms <= 20\nlatency = measured(seconds = 2)",
         "minimize latency_ms\nrequire latency_ms <= 20\nlatency = table(batch = 1)",
     ),
+    "E508": Code(
+        "nothing can be pruned",
+        "Pruning removes channels and tokens one by one, so a decision has to count them, and nothing may read them by their place.",
+        "search",
+        "strategy = prune(to = [1/2])",
+        "strategy = prune(to = [1/2])  # for a space with a width in 8..64",
+    ),
+    "E509": Code(
+        "a cost that pruning cannot reach",
+        "Some units have to stay: the least of each domain, the share `keep`, and what constraints need.",
+        "search",
+        "strategy = prune(to = [1/100], keep = 1/2)",
+        "strategy = prune(to = [1/2])",
+    ),
     # warnings
     "W601": Code(
         "a decision with one possible value",

@@ -511,6 +511,25 @@ def latency_limit(span: Span) -> Diagnostic:
     return Diagnostic("E507", "a limit on the latency needs a table", Label(span), help=help)
 
 
+def nothing_to_prune(space: str, span: Span, refused: Iterable[tuple[str, Span, str, Span]]) -> Diagnostic:
+    """`refused`: decisions by path with the place that opens them, why they cannot be pruned, and the place that reads them."""
+    there: list[Label] = []
+    for path, declared, reason, read in list(refused)[:4]:
+        there += [Label(declared, f"`{path}`{'' if declared != read else f': {reason}'}")]
+        there += [Label(read, reason)] if declared != read else []
+    help = "a number of channels or tokens is needed that the space opens: `width in 8..64`"
+    return Diagnostic("E508", f"space `{space}` has nothing that can be pruned", Label(span), tuple(there), help)
+
+
+def unreachable_cost(
+    cost: str, wanted: float, lowest: float, span: Span, required: Iterable[Span] = ()
+) -> Diagnostic:
+    """`required`: what has to hold besides."""
+    there = tuple(Label(place, "this has to hold too") for place in list(required)[:4])
+    help = f"with the fewest units that have to stay `{cost}` is {lowest:,.0f}: ask for that much, or let more units go"
+    return Diagnostic("E509", f"pruning cannot bring `{cost}` down to {wanted:,.0f}", Label(span), there, help)
+
+
 # W6xx: warnings ----------------------------------------------------------------------------------------------------
 
 

@@ -33,13 +33,13 @@ def write_report(
         f"<h1>{escape(searched.compiled.space.name)}: {len(networks)} networks</h1>",
         f"<p>{escape(' '.join(searched.compiled.space.docs))}</p>",
         _facts(searched, device),
-        f'<h2>Front</h2><img alt="front" src="{_inline(picture)}">',
-        _table(networks, convention),
+        f'<h2>Front</h2><img alt="front" src="{inline(picture)}">',
+        listed(networks, convention),
         _parts(searched),
         f"<h2>Reproduce</h2><pre>{escape(command)}</pre>",
-        f"<h2>Space</h2>{_drawing(folder / 'space.svg')}",
+        f"<h2>Space</h2>{drawing(folder / 'space.svg')}",
         "<h2>Networks</h2>",
-        *map(_network, networks),
+        *map(described, networks),
     ]
     page = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>hrdsl: {escape(searched.compiled.space.name)}</title>'
     return write(folder / "report.html", f"{page}<style>{STYLE}</style>{''.join(body)}</html>\n")
@@ -60,7 +60,8 @@ def _facts(searched: Searched, device: str) -> str:
     )
 
 
-def _table(networks: Sequence[Network], convention: str) -> str:
+def listed(networks: Sequence[Network], convention: str = DEFAULT) -> str:
+    """Networks with what they cost and reach, as a table."""
     if not networks:
         return "<p>No network was found.</p>"
     columns = [*networks[0].values, *(k for k in networks[0].costs if k not in networks[0].values)]
@@ -92,19 +93,22 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 10 else f"{value:.4f}"
 
 
-def _network(network: Network) -> str:
+def described(network: Network) -> str:
+    """A network to unfold: its picture, its choices, its text."""
     choices = "".join(f"<tr><td>{escape(k)}</td><td>{escape(v)}</td></tr>" for k, v in network.choices.items())
     text = escape(network.arch.read_text())
-    return f"<details><summary>{network.name}</summary>{_drawing(network.picture)}<table>{choices}</table><pre>{text}</pre></details>"
+    return f"<details><summary>{network.name}</summary>{drawing(network.picture)}<table>{choices}</table><pre>{text}</pre></details>"
 
 
-def _inline(path: Path) -> str:
+def inline(path: Path) -> str:
+    """An SVG file as an address that holds it."""
     return f"data:image/svg+xml;base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
-def _drawing(path: Path) -> str:
+def drawing(path: Path) -> str:
+    """A picture within the page, or where its text lies."""
     if path.suffix == ".svg" and path.exists():
-        return f'<img alt="{path.stem}" src="{_inline(path)}">'
+        return f'<img alt="{path.stem}" src="{inline(path)}">'
     return f"<p>Drawn as text in <code>{escape(path.with_suffix('.dot').name)}</code>; no renderer was found.</p>"
 
 

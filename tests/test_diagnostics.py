@@ -105,14 +105,22 @@ AROUND: dict[str, Callable[[Path, bool], None]] = {"E113": long, "E207": circle,
 """What stands beside the example of a code."""
 
 
+LATE: dict[str, Callable[[Span], Diagnostic]] = {
+    "E503": lambda span: errors.nothing_to_search("s", span),
+    "E508": lambda span: errors.nothing_to_prune("s", span, [("head.kernel", span, "its values are no counts", span)]),
+    "E509": lambda span: errors.unreachable_cost("macs", 1e6, 2e6, span),
+}
+"""What only a run can say."""
+
+
 def found(name: str, wrong: bool, folder: Path) -> list[Diagnostic]:
     """What `check` says of an example."""
     code, path = CODES[name], folder / "example.arch"
     path.write_text(framed(code, code.wrong if wrong else code.mended) + "\n", encoding="utf-8")
     if name in AROUND:
         AROUND[name](folder, wrong)
-    if name == "E503":
-        return [errors.nothing_to_search("s", Span(Source(str(path), "space s"), 0, 7))] if wrong else []
+    if name in LATE:
+        return [LATE[name](Span(Source(str(path), "space s"), 0, 7))] if wrong else []
     return check(path, None, {})[1]
 
 

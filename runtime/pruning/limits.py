@@ -47,7 +47,7 @@ class Limits:
 
     def __init__(self, compiled: Compiled) -> None:
         """Raises ArchError (E508) where nothing can be pruned."""
-        constraints = [(c, part) for c in compiled.graph.constraints for part in conjuncts(c.condition)]
+        constraints = [(c, part) for c in compiled.graph.constraints if not c.given for part in conjuncts(c.condition)]
         found = [(c, part, bound(part, c.syntax.span)) for c, part in constraints]
         self.bounds = tuple(b for _, _, b in found if b is not None)
         self.rest = tuple(replace(c, condition=part) for c, part, b in found if b is None)
@@ -102,7 +102,7 @@ class Limits:
             permitted(queue, [(self.cost(name), budget), *self.others(name)], self.allowed)
         except Unreachable as fault:
             here = others[fault.which - 1] if fault.which else self._tightest(name, budget, asked)
-            held = [c.syntax.span for c in self.rest if not c.given]
+            held = [c.syntax.span for c in self.rest]
             raise ArchError(
                 errors.unreachable_cost(here.cost, fault.wanted, fault.lowest, here.span, dict.fromkeys(held))
             ) from None

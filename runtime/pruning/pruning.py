@@ -1,12 +1,12 @@
 """A whole pruning: the largest network of a space, or a fixed network with its widths opened, trained down to its budgets.
 
-One folder holds everything: `pruning.ckpt`, and for each budget a network as `.arch`, weights and picture.
+One folder holds everything: `pruning.ckpt`, and in `front` for each budget a network as `.arch`, weights and picture.
 """
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +17,16 @@ from ...compiler.api import Compiled
 from ...compiler.flat import flat_text
 from ...compiler.found import found_text
 from ...compiler.open import opened
-from ...compiler.sym import Apply, Metric, conjuncts
-from ...compiler.units import Group, Refusal, units
+from ...dsl.diagnostic import Span
 from ...dsl.settings import Chosen, Settings
 from ..evaluate import plan_miou, recalibrate
 from ..faults import RunError
 from ..results import Network, network_of, write_network
 from ..steps import Progress
 from ..task import Examples, check, examples, task_of
-from .trainer import PruneTrainer
+from .history import write_history
+from .limits import Kept, Limits
+from .trainer import Event, PruneTrainer
 from .trainer import Settings as Pruning
 
 Genome = tuple[int, ...]
@@ -33,50 +34,74 @@ Genome = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What to prune and how: settings of a `train` block, and of the strategy `prune`. `by`: what asks, for the results."""
+    """What to prune and how: settings of a `train` block, and of the strategy `prune`. `by`: what asks, for the results;
+    `asked`: where the budgets stand. `weights`: what a fixed network begins with."""
 
     compiled: Compiled
     train: Settings
     strategy: Chosen
     by: str
+    asked: Span
     recalibrate: int = 64
     validate: int = 200
     weights: Path | None = None
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Who hears of progress; nothing here prints. `begun`: of what is about to be pruned."""
+
+    begun: Callable[["Pruned"], None] | None = None
+    training: Progress | None = None
+    removed: Callable[[Event], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Pruned:
     """What a pruning leaves."""
 
     compiled: Compiled
     trainer: PruneTrainer
     calibration: Examples
-    networks: dict[int, Network] = field(default_factory=dict)
-    """By budget."""
+    validation: Examples
+    job: Job
+    kept: tuple[Kept, ...]
+    """What could not be pruned."""
+    folder: Path
+
+    @property
+    def networks(self) -> tuple[Network, ...]:
+        """Those that met a budget, cheapest first."""
+        found = sorted(self.trainer.networks.items(), reverse=True)
+        return tuple(self._network(report) for _, report in found)
+
+    def _network(self, report: Mapping[str, Any]) -> Network:
+        genome, base = tuple(report["genome"]), self.folder / "front" / report["name"]
+        costs, choices = self.compiled.costs.one(genome), self.compiled.decisions.labels(genome)
+        picture = base.with_name(report["picture"])
+        arch, weights = base.with_suffix(".arch"), base.with_suffix(".safetensors")
+        return Network(base.name, genome, report["values"], costs, choices, arch, weights, picture)
 
 
-def prune(
-    job: Job, folder: Path, device: torch.device, progress: Progress | None = None, cache: Path | None = None
-) -> Pruned:
+def prune(job: Job, folder: Path, device: torch.device, listen: Listener, cache: Path | None = None) -> Pruned:
     """Train and prune. Continues where an earlier call with the same job and folder stopped.
 
-    Raises RunError where nothing can be pruned, a budget cannot be met, or the training diverges.
+    Raises ArchError where nothing can be pruned or a budget cannot be met, RunError where the training fails.
     """
-    compiled = with_decisions(job.compiled)
-    check(compiled.graph, job.train["data"])
-    size = compiled.graph.input.extent[0]
-    data = examples(job.train["data"], "train", job.train["images"], size, device, cache, task_of(compiled.graph))
-    validation = examples(job.train["data"], "val", job.validate, size, device, cache, task_of(compiled.graph))
-    trainer = trainer_of(compiled, job, data, device)
+    compiled, train = with_decisions(job.compiled), job.train
+    check(compiled.graph, train["data"])
+    limits = Limits(compiled)
+    size, task = compiled.graph.input.extent[0], task_of(compiled.graph)
+    data = examples(train["data"], "train", train["images"], size, device, cache, task)
+    validation = examples(train["data"], "val", job.validate, size, device, cache, task)
     calibration = Examples(data.images[: job.recalibrate], data.labels, data.classes, data.ignore)
-    pruned = Pruned(compiled, trainer, calibration)
+    trainer = trainer_of(limits, job, data, device)
+    pruned = Pruned(limits.space, trainer, calibration, validation, job, limits.kept, folder)
+    if listen.begun:
+        listen.begun(pruned)
     folder.mkdir(parents=True, exist_ok=True)
-
-    def reached(budget: int) -> None:
-        pruned.networks[budget] = _write(pruned, validation, folder / f"net-{budget + 1:02d}", job)
-
-    trainer.run(folder / "pruning.ckpt", progress, reached)
-    write_history(trainer, folder / "history.json")
+    trainer.run(folder / "pruning.ckpt", listen.training, lambda k: _write(pruned, k), listen.removed)
+    write_history(pruned, folder / "front" / "history.json")
     return pruned
 
 
@@ -87,108 +112,64 @@ def with_decisions(compiled: Compiled) -> Compiled:
     return replace(compiled, graph=opened(compiled.graph), settings={}, shared={})
 
 
-def trainer_of(compiled: Compiled, job: Job, data: Examples, device: torch.device) -> PruneTrainer:
-    """A trainer at its first step."""
-    genes = compiled.decisions.largest()
-    groups, refused = units(compiled.graph, genes)
-    if not groups:
-        raise RunError(f"`{compiled.space.name}` has nothing that can be pruned{_why(refused)}")
+def trainer_of(limits: Limits, job: Job, data: Examples, device: torch.device) -> PruneTrainer:
+    """A trainer at its first step. Raises ArchError if a budget cannot be met, RunError."""
     options = job.strategy.options
-    name = options["cost"]
-
-    def cost(rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        return np.asarray(compiled.prices(rows, [name])[name], np.float64)
-
-    bounds = [c for c in compiled.graph.constraints if bound(c.condition) is not None]
-    rest = [c for c in compiled.graph.constraints if c not in bounds]
-
-    def allowed(genome: Genome) -> bool:
-        return bool(compiled.decisions.feasible(np.array([genome], np.int16), rest)[0])
-
-    full = float(cost(np.array([genes], np.int16))[0])
-    budgets = sorted({full * float(share) for share in options["to"]} | _limits(bounds, name), reverse=True)
+    name, keep = options["cost"], float(options["keep"])
+    budgets = limits.budgets(name, options["to"])
+    limits.require_reachable(name, budgets[-1], keep, job.asked)
     settings = Pruning(
-        budgets=tuple(budgets),
+        budgets=budgets,
         every=options["every"],
         warm=float(options["warm"]),
         tune=float(options["tune"]),
         strength=float(options["strength"]),
         importance=options["importance"],
-        keep=float(options["keep"]),
+        keep=keep,
     )
-    trainer = PruneTrainer(compiled.graph, groups, genes, job.train, settings, cost, allowed, data, device)
-    trainer.identity = _identity(job, compiled)
+    space, cost, others = limits.space, limits.cost(name), limits.others(name)
+    trainer = PruneTrainer(
+        space.graph, limits.groups, limits.genes, job.train, settings, cost, limits.allowed, data, device, others
+    )
+    trainer.identity = _identity(job, limits, settings)
     if job.weights is not None:
         fill(trainer, job.compiled, job.weights)
     return trainer
 
 
-def bound(condition: Any) -> tuple[str, float] | None:
-    """The cost and the limit of a constraint `cost <= limit`; None of any other."""
-    if isinstance(condition, Apply) and condition.function in ("<=", "<") and isinstance(condition.args[0], Metric):
-        limit = condition.args[1]
-        return (condition.args[0].name, float(limit)) if isinstance(limit, int | float) else None
-    return None
-
-
-def _limits(bounds: list[Any], name: str) -> set[float]:
-    found = [bound(part) for c in bounds for part in conjuncts(c.condition)]
-    return {limit for cost, limit in filter(None, found) if cost == name}
-
-
-def _why(refused: tuple[Refusal, ...]) -> str:
-    return "".join(f"; {r.decision.path}: {r.reason}" for r in refused[:4])
-
-
 def fill(trainer: PruneTrainer, compiled: Compiled, weights: Path) -> None:
-    """Begin with the weights of a fixed network. Raises RunError if they are of another."""
+    """Begin with the weights of a fixed network. Raises RunError if they are of another, or of a space."""
     try:
         network = network_of(compiled, weights)
     except ValueError as fault:
         raise RunError(str(fault)) from None
     state = network.state_dict()
     trainer.store.load_state_dict({name: state[own] for name, own in network.meta["parameters"].items()})
+    trainer.begin()
 
 
-def _write(pruned: Pruned, validation: Examples, base: Path, job: Job) -> Network:
-    trainer = pruned.trainer
-    genome = trainer.left.genome
+def _write(pruned: Pruned, budget: int) -> dict[str, Any]:
+    """The network as it is, on disk, and what is to be known of it. The cheapest is the first by name."""
+    trainer, job, compiled = pruned.trainer, pruned.job, pruned.compiled
+    row = compiled.decisions.canonical(np.array([trainer.left.genome], np.int16))[0]
+    genome: Genome = tuple(row.tolist())
     plan = trainer.planner(genome)
     recalibrate(plan, pruned.calibration)
-    values = {"miou": plan_miou(plan, validation), job.strategy.options["cost"]: trainer.spent()}
+    values = {"miou": plan_miou(plan, pruned.validation), job.strategy.options["cost"]: trainer.spent()}
+    base = pruned.folder / "front" / f"net-{len(trainer.settings.budgets) - budget:02d}"
     text_of = found_text if job.compiled.graph.decisions else _flat
-    return write_network(pruned, genome, values, base, job.by, text_of=text_of)
+    network = write_network(pruned, genome, values, base, job.by, text_of=text_of)
+    plain = {"name": base.name, "step": trainer.done, "genome": genome, "values": values}
+    return {**plain, "budget": trainer.settings.budgets[budget], "picture": network.picture.name}
 
 
 def _flat(compiled: Compiled, genome: Genome, notes: list[str]) -> str:
     return flat_text(compiled.graph, genome, notes)
 
 
-def write_history(trainer: PruneTrainer, path: Path) -> None:
-    """The units left in each group after each removal, and which they are."""
-    from ..files import write
-
-    groups: list[Group] = [each.group for each in trainer.left.left]
-    data = {
-        "groups": [{"decision": g.path, "units": g.count} for g in groups],
-        "events": [
-            {
-                "step": e.step,
-                "units": list(e.counts),
-                "cost": e.cost,
-                "removed": e.removed,
-                "forced": e.forced,
-                "strength": e.strength,
-            }
-            for e in trainer.events
-        ],
-        "left": [each.units.tolist() for each in trainer.left.left],
-    }
-    write(path, json.dumps(data) + "\n")
-
-
-def _identity(job: Job, compiled: Compiled) -> str:
-    """What a checkpoint belongs to: the network and how it is pruned."""
-    given: Mapping[str, Any] = {**job.train, "strategy": job.strategy, "weights": job.weights}
-    plain = json.dumps([str(compiled.graph), {k: str(v) for k, v in given.items()}])
+def _identity(job: Job, limits: Limits, settings: Pruning) -> str:
+    """What a checkpoint belongs to: the network, how it is pruned, and how what is found is measured."""
+    given: Mapping[str, Any] = {**job.train, "weights": job.weights, "images": (job.recalibrate, job.validate)}
+    asked = [str(settings), str([(b.cost, b.most) for b in limits.bounds]), [str(c.condition) for c in limits.rest]]
+    plain = json.dumps([str(limits.space.graph), {k: str(v) for k, v in given.items()}, *asked])
     return hashlib.sha256(plain.encode()).hexdigest()

@@ -127,6 +127,12 @@ class PruneTrainer:
         self._sensitivity: list[Tensor] = self._fresh()
         self._pull = self._pulled()
 
+    def begin(self) -> None:
+        """After weights were put into the store: averages begin with them."""
+        if self.average is not None:
+            with torch.no_grad():
+                self.average.flat.copy_(self.store.flat)
+
     # Steps ---------------------------------------------------------------------------------------------------------
 
     def step(self) -> float:
