@@ -34,6 +34,8 @@ ROUNDS = 16
 BATCH = 8
 RECALIBRATE, VALIDATE, CANDIDATES = 64, 100, 6
 SUBNETWORKS = 3
+WIDTHS = (3, 32, 64, 64, 64)
+"""Of the chain of convolutions that stands for a space of the peers."""
 Pair = tuple[nn.Module, nn.Module, Tensor]
 """A supernet restricted to one sub-network, that as a static network, and their input."""
 
@@ -155,19 +157,49 @@ def modelopt() -> Iterator[Pair]:
     """ModelOpt's AutoNAS over a chain of convolutions, batch 8 at 32 x 32."""
     import modelopt.torch.nas as mtn
 
-    widths = (3, 16, 32, 64, 64)
     layers: list[nn.Module] = []
-    for inner, outer in pairwise(widths):
+    for inner, outer in pairwise(WIDTHS):
         layers += [nn.Conv2d(inner, outer, 3, 1, 1, bias=False), nn.BatchNorm2d(outer), nn.ReLU()]
-    net = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(widths[-1], 10))
+    net = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(WIDTHS[-1], 10))
     net = mtn.convert(net, "autonas")
     for _ in range(SUBNETWORKS):
         mtn.sample(net)
         yield net, mtn.export(copy.deepcopy(net)), torch.randn(8, 3, 32, 32)
 
 
+def nni() -> Iterator[Pair]:
+    """NNI's random one-shot supernet over the same chain. With `bias = False` its convolutions cannot be extracted."""
+    import nni as root
+    from nni.nas.nn.pytorch import ModelSpace, MutableBatchNorm2d, MutableConv2d, MutableLinear
+    from nni.nas.oneshot.pytorch.strategy import RandomOneShot
+    from nni.nas.oneshot.pytorch.supermodule.base import BaseSuperNetModule
+
+    class Chain(ModelSpace):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            layers, inner = list[nn.Module](), 3
+            for k, most in enumerate(WIDTHS[1:]):
+                outer = root.choice(f"width{k}", [most // 2, most])
+                layers += [MutableConv2d(inner, outer, 3, padding=1), MutableBatchNorm2d(outer), nn.ReLU()]
+                inner = outer
+            self.body, self.head = nn.Sequential(*layers), MutableLinear(inner, 10)
+
+        def forward(self, x: Tensor) -> Tensor:
+            out: Tensor = self.head(self.body(x).mean((2, 3)))
+            return out
+
+    net = RandomOneShot().mutate_model(Chain())
+    for _ in range(SUBNETWORKS):
+        chosen: dict[str, object] = {}
+        for module in net.modules():
+            if isinstance(module, BaseSuperNetModule):
+                chosen |= module.resample(chosen)
+        yield net, net.freeze(chosen), torch.randn(8, 3, 32, 32)
+
+
 PEERS: dict[str, tuple[str, Callable[[], Iterator[Pair]]]] = {
     "ofa": ("ofa", ofa),
+    "nni": ("nni", nni),
     "nvidia-modelopt": ("modelopt", modelopt),
 }
 

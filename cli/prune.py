@@ -1,20 +1,28 @@
 """`hrdsl prune`: units removed while the network trains, down to a share of its cost."""
 
-from argparse import Namespace
+import shlex
+import sys
+from argparse import ArgumentTypeError, Namespace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .common import UsageError, add_file, add_space, compiled, show, table, whole
+from ..dsl.settings import OPTIONS as SEARCH
+from .common import UsageError, add_file, add_space, compiled, print_line, show, whole
 from .progress import Meter
 from .running import add_running, device, one_line
+from .search import lines
+from .units import place
 
 if TYPE_CHECKING:
-    from ..runtime.pruning.pruning import Pruned
+    from ..runtime.pruning.limits import Kept
+    from ..runtime.pruning.pruning import Job, Pruned
+    from ..runtime.pruning.trainer import Event
     from .common import Verbs
 
-COSTS = ("macs", "parameters", "peak_activation_bytes")
-IMPORTANCE = ("factors", "magnitude", "taylor")
+OPTIONS = SEARCH["search"]["strategy"].calls["prune"]
+SHOWN = 8
+"""Decisions that are named one by one."""
 
 
 def declare(verbs: "Verbs") -> None:
@@ -30,9 +38,17 @@ def declare(verbs: "Verbs") -> None:
         action="append",
         help="share of the cost to reach (default 1/2); again for more",
     )
-    parser.add_argument("--cost", choices=COSTS, default="macs", help="the cost that is meant (default: macs)")
     parser.add_argument(
-        "--importance", choices=IMPORTANCE, default="factors", help="what tells how much a unit matters"
+        "--cost", choices=OPTIONS["cost"].choices, default="macs", help="the cost that is meant (default: macs)"
+    )
+    parser.add_argument(
+        "--importance",
+        choices=OPTIONS["importance"].choices,
+        default="factors",
+        help="what tells how much a unit matters (default: factors)",
+    )
+    parser.add_argument(
+        "--keep", metavar="SHARE", type=share, help="share of each group of units that stays (default: 0)"
     )
     parser.add_argument(
         "--weights", metavar="FILE", type=Path, help="begin with these weights (safetensors), not fresh"
@@ -52,15 +68,18 @@ def declare(verbs: "Verbs") -> None:
 
 def share(text: str) -> Fraction:
     """`1/2`, `0.5` or `50%`."""
-    number = Fraction(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    try:
+        number = Fraction(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except (ValueError, ZeroDivisionError):
+        number = Fraction(0)
     if not 0 < number < 1:
-        raise ValueError
+        raise ArgumentTypeError(f"a share between 0 and 1 is needed, such as `1/2`, `0.5` or `50%`, not `{text}`")
     return number
 
 
 def run(args: Namespace) -> int:
     from ..dsl.settings import defaults, strategy
-    from ..runtime.pruning.pruning import Job, prune
+    from ..runtime.pruning.pruning import Job, with_decisions
 
     space = compiled(args)
     block = space.run("train", args.train)
@@ -68,28 +87,85 @@ def run(args: Namespace) -> int:
         raise UsageError(f"space `{space.space.name}` has no `train` block `{args.train}`")
     given = {k: getattr(args, k) for k in ("steps", "batch", "seed") if getattr(args, k) is not None}
     train = {**(block.settings if block else defaults("train")), **given}
-    more = {"every": args.every} if args.every is not None else {}
-    chosen = strategy("prune", to=args.to or [Fraction(1, 2)], cost=args.cost, importance=args.importance, **more)
-    job = Job(space, train, chosen, "`hrdsl prune`", weights=args.weights)
-    with one_line():
-        pruned = prune(job, args.study, device(args), Meter(args.quiet).training, args.cache)
-    return show(args, data(pruned, args.study), lines(pruned))
+    more = {k: getattr(args, k) for k in ("to", "keep", "every") if getattr(args, k) is not None}
+    chosen = strategy("prune", cost=args.cost, importance=args.importance, **more)
+    fixed = None if space.graph.decisions else space
+    place = space.space.span
+    job = Job(with_decisions(space), train, chosen, "`hrdsl prune`", place, weights=args.weights, fixed=fixed)
+    data = pruned(args, job, command(args))
+    return show(args, data, lines(data.pop("found"), Path(data["report"])))
 
 
-def data(pruned: "Pruned", folder: Path) -> dict[str, Any]:
-    """The networks as plain data."""
+def command(args: Namespace) -> str:
+    """The command line that reproduces a pruning."""
+    words = ["hrdsl", "prune", str(args.file), "--study", str(args.study)]
+    words += [word for to in args.to or () for word in ("--to", str(to))]
+    for name in ("cost", "importance", "keep", "weights", "every", "steps", "batch", "seed", "train", "space"):
+        value = getattr(args, name)
+        words += [f"--{name}", str(value)] if value is not None else []
+    for pair in args.set:
+        words += ["--set", pair]
+    return shlex.join(words)
+
+
+def pruned(args: Namespace, job: "Job", reproduce: str) -> dict[str, Any]:
+    """Prune and write the results; as data, with the networks under `found`."""
+    from ..runtime.device import describe
+    from ..runtime.pruning.pruning import Listener, prune
+    from ..runtime.pruning.report import write_report
     from ..runtime.results import as_json
 
-    networks = [pruned.networks[k] for k in sorted(pruned.networks)]
-    return {"path": str(folder), "space": pruned.compiled.space.name, "networks": as_json(networks)}
+    meter, where = Meter(args.quiet), device(args)
+    listen = Listener(lambda begun: note(meter, begun), meter.training, lambda event: removal(meter, event))
+    with one_line():
+        done = prune(job, args.study, where, listen, args.cache)
+    report = write_report(done, reproduce, describe(where))
+    trainer = done.trainer
+    return {
+        "path": str(args.study),
+        "space": done.compiled.space.name,
+        "cost": job.strategy.options["cost"],
+        "full": trainer.full,
+        "budgets": list(trainer.settings.budgets),
+        "units": sum(trainer.start),
+        "left": sum(trainer.left.counts()),
+        "seconds": round(trainer.seconds, 1),
+        "report": str(report),
+        "history": str(report.with_name("history.json")),
+        "kept": [kept(each) for each in done.kept],
+        "front": as_json(done.networks),
+        "found": done.networks,
+    }
 
 
-def lines(pruned: "Pruned") -> list[str]:
-    """The networks for people."""
-    networks = [pruned.networks[k] for k in sorted(pruned.networks)]
-    names = list(networks[0].values)
-    rows = [["network", *names, "file"]]
-    rows += [
-        [n.name, *(f"{v:.4f}" if v < 10 else f"{v:,.0f}" for v in n.values.values()), str(n.arch)] for n in networks
-    ]
-    return table(rows, right=range(1, len(names) + 1), indent=0)
+def kept(each: "Kept") -> dict[str, Any]:
+    """A decision that cannot be pruned, where it stands, and where it is read in a way that forbids it."""
+    return {
+        "decision": each.decision.path,
+        "declared": place(each.decision.span),
+        "reason": each.reason,
+        "read": place(each.span),
+    }
+
+
+def note(meter: Meter, begun: "Pruned") -> None:
+    """What is about to be pruned, and what cannot be."""
+    trainer, name = begun.trainer, begun.job.strategy.options["cost"]
+    units, groups, budgets = sum(trainer.start), len(trainer.start), trainer.settings.budgets
+    meter.line(
+        f"{units:,} units in {groups} groups, {name} {trainer.full:,.0f} to {', '.join(f'{b:,.0f}' for b in budgets)}",
+        True,
+    )
+    if begun.kept and not meter.quiet:
+        print_line("hrdsl: cannot be pruned, and stays as in the largest network:", sys.stderr)
+        for each in begun.kept[:SHOWN]:
+            words = f"  {each.decision.path} ({place(each.decision.span)}): {each.reason} ({place(each.span)})"
+            print_line(words, sys.stderr)
+        if len(begun.kept) > SHOWN:
+            print_line(f"  and {len(begun.kept) - SHOWN} more: see the report", sys.stderr)
+
+
+def removal(meter: Meter, event: "Event") -> None:
+    """Units that went."""
+    words = f"step {event.step}: {event.removed:,} units removed, {sum(event.counts):,} left, cost {event.cost:,.0f}"
+    meter.line(words, True)

@@ -6,12 +6,13 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .common import add_file, add_space, compiled, print_line, show, table, whole
+from .common import UsageError, add_file, add_space, compiled, print_line, show, table, whole
 from .figures import add_convention, named
 from .progress import Meter
 from .running import add_running, add_workers, crew, device, one_line
 
 if TYPE_CHECKING:
+    from ..compiler.api import Compiled
     from ..runtime.results import Network
     from ..runtime.searching import Searched
     from .common import Verbs
@@ -68,11 +69,14 @@ def command(args: Namespace) -> str:
 def leads(args: Namespace) -> bool:
     """Under `torchrun`, train with the other processes first; whether this is the one that then searches."""
     from ..runtime.distributed import joined, several
+    from ..runtime.pruning.block import prunes
     from ..runtime.searching import Listener, runs_of, supernet
 
     if not several():
         return True
     space, where = compiled(args), device(args)
+    if prunes(space.run("search", args.search)):
+        raise UsageError("`strategy = prune` trains in one process: leave out torchrun")
     with one_line(), joined(where) as group:
         train, _ = runs_of(space, args.train, args.search)
         listen = Listener(training=Meter(args.quiet or not group.leads).training)
@@ -83,11 +87,14 @@ def leads(args: Namespace) -> bool:
 def searched(args: Namespace, reproduce: str) -> dict[str, Any]:
     """Run the search of a file and write its results; the front as data, with the networks under `found`."""
     from ..runtime.device import describe
+    from ..runtime.pruning.block import prunes
     from ..runtime.report import write_report
     from ..runtime.results import as_json, write_front
     from ..runtime.searching import Listener, search
 
     workers, space, meter, where = crew(args), compiled(args), Meter(args.quiet), device(args)
+    if prunes(space.run("search", args.search)):
+        return shrunk(args, space, reproduce)
     listen = Listener(meter.training, meter.generation, meter.evaluated, meter.latency)
     with one_line():
         names = args.train, args.search
@@ -102,11 +109,26 @@ def searched(args: Namespace, reproduce: str) -> dict[str, Any]:
         "hypervolume": done.front.hypervolume,
         "seconds": round(done.seconds, 1),
         "report": str(report),
+        "evaluation": done.spent.facts(),
         **named(args),
         **parts(done),
         "front": as_json(networks),
         "found": networks,
     }
+
+
+def shrunk(args: Namespace, space: "Compiled", reproduce: str) -> dict[str, Any]:
+    """The same where the search prunes."""
+    from ..runtime.pruning.block import job_of
+    from .prune import pruned
+
+    for given, option in ((args.workers, "--workers"), (args.begin, "--from"), (named(args), "--convention")):
+        if given:
+            raise UsageError(f"{option} does not go with `strategy = prune`: one network is trained, and shrinks")
+    with one_line():
+        names = args.train, args.search
+        job = job_of(space, args.study, device(args), args.seed, names, args.cache, Meter(args.quiet).latency)
+    return pruned(args, job, reproduce)
 
 
 def parts(done: "Searched") -> dict[str, Any]:

@@ -106,7 +106,7 @@ _STRATEGIES = {
     "local": {"population": _POPULATION, "evaluations": _BUDGET},
     "random": {"evaluations": _BUDGET},
     "prune": {
-        "to": Option("numbers", (Fraction(1, 2),), least=0, most=1, docs="shares of the cost at the start, to be reached"),
+        "to": Option("numbers", (), least=0, most=1, docs="shares of the cost to reach; none: its limit, else a half"),
         "cost": Option("text", "macs", choices=_PRICES, docs="the cost that is meant"),
         "every": Option("whole", 50, least=1, most=100_000_000, docs="steps between two removals"),
         "warm": Option("number", Fraction(1, 4), least=0, most=1, docs="share of the steps before the first removal"),

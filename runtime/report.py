@@ -45,6 +45,19 @@ def write_report(
     return write(folder / "report.html", f"{page}<style>{STYLE}</style>{''.join(body)}</html>\n")
 
 
+def _spent(searched: Searched) -> dict[str, str]:
+    """How candidates were measured, where this process did it."""
+    found = searched.spent.facts()
+    if not found["candidates"]:
+        return {}
+    seconds = ", ".join(f"{part} {spent:,.1f} s" for part, spent in found["seconds"].items())
+    stopped = f", {found['stopped']} stopped early" if found["stopped"] else ""
+    return {
+        "measured": f"{found['images']:,.0f} images for each candidate{stopped}; {found['shared']:.0%} of calls shared",
+        "measuring": seconds,
+    }
+
+
 def _facts(searched: Searched, device: str) -> str:
     count = searched.compiled.decisions.count()
     front = searched.front
@@ -54,6 +67,7 @@ def _facts(searched: Searched, device: str) -> str:
         "hypervolume": f"{front.hypervolume:.4g}" if front.hypervolume is not None else "-",
         "supernet": f"{searched.trainer.done} steps, {searched.trainer.store.flat.numel():,} parameters",
         "time": f"{searched.seconds / 60:.1f} min on {device}",
+        **_spent(searched),
     }
     return (
         "<table>" + "".join(f"<tr><th>{escape(k)}</th><td>{escape(v)}</td></tr>" for k, v in facts.items()) + "</table>"

@@ -89,7 +89,7 @@ class Sampler:
             for d, codes in enumerate(self._order)
         )
         narrow = self._decisions(order)
-        return Phase(narrow, order, begin) if _any(narrow) else self._phase(number + 1)
+        return Phase(narrow, order, begin) if _any(narrow) else replace(self._phase(number + 1), begin=begin)
 
     def _decisions(self, order: Sequence[Array] = ()) -> Decisions:
         """The space under the priors that are wanted, with these codes alone."""

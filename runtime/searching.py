@@ -20,6 +20,7 @@ from ..dsl.modules import Module
 from .device import one_thread
 from .distributed import ALONE, Group
 from .evaluation import Evaluator, Options
+from .evaluation.spent import Spent
 from .faults import RunError
 from .latency.goal import tabled, timed, with_latency
 from .latency.table import Heard as Timed
@@ -37,6 +38,8 @@ from .train import SupernetTrainer
 from .workers.pool import Crew, Workers
 
 Genome = tuple[int, ...]
+SPENT = "evaluation.json"
+"""The file of a study that says what evaluating took."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,8 @@ class Searched:
     """The fronts of the parts of a split search, by value."""
     generations: tuple[Generation, ...]
     seconds: float
+    spent: Spent
+    """What evaluating candidates took in this process, and in those before it that were interrupted."""
 
 
 def runs_of(compiled: Compiled, train: str | None = None, search: str | None = None) -> tuple[Run, Run]:
@@ -75,9 +80,9 @@ def runs_of(compiled: Compiled, train: str | None = None, search: str | None = N
                     f"a `{kind}` block", "this file", space.span, f"{kind} some_name for {space.name} {{ }}"
                 )
             )
-    if not compiled.graph.decisions:
-        raise ArchError(errors.nothing_to_search(space.name, space.span))
     assert found[0] and found[1]
+    if not compiled.graph.decisions and found[1].settings["strategy"].name != "prune":
+        raise ArchError(errors.nothing_to_search(space.name, space.span))
     return found[0], found[1]
 
 
@@ -205,17 +210,23 @@ def search(
             if not generations or generations[-1].front != state.front:
                 write_choices(restricted, goals, Front(state.front), folder)
             generations.append(state)
+            if evaluator is not None and evaluator.spent != known:
+                evaluator.spent.write(folder / SPENT)
             if listen.generation:
                 listen.generation(state)
 
         with one_thread(), measuring(trainer, (train, run), folder, cache, crew) as (measure, evaluator):
+            known = Spent.read(folder / SPENT)
+            if evaluator is not None:
+                evaluator.spent = Spent.read(folder / SPENT)
             problem = problem_of(restricted, run, measure, listen.evaluated)
             if evaluator is not None and evaluator.options.race:
                 problem = replace(problem, contest=evaluator.contest)
             found = explore(parts, run, problem, config, study, heard, begun)
         seconds = trainer.seconds + sum(row.evaluation.seconds for row in study.known.values())
+    spent, calibration = Spent.read(folder / SPENT), calibration_of(trainer, run)
     return Searched(
-        restricted, run, trainer, calibration_of(trainer, run), found.front, found.parts, tuple(generations), seconds
+        restricted, run, trainer, calibration, found.front, found.parts, tuple(generations), seconds, spent
     )
 
 

@@ -293,12 +293,13 @@ def test_ends_of_a_phase() -> None:
     assert (weight(made, first[0]), weight(made, first[-1])) == (max(weights), min(weights))
 
 
-def test_a_phase_without_architectures() -> None:
+@pytest.mark.parametrize("sample", ["single", "fair"])
+def test_a_phase_without_architectures(sample: str) -> None:
     """Gives way to the next one."""
     made = compile_text(PLAIN.replace("head =", "require main.width <= 12\n  head ="))
-    draw = sampler(made, "single", 300, 5)
+    draw = sampler(made, sample, 300, 5)
     (width,) = (d.index for d in made.graph.decisions if d.path == "main.width")
-    widths = [{draw(step)[0][width] for step in range(60 * k, 60 * k + 30)} for k in range(5)]
+    widths = [{g[width] for step in range(60 * k, 60 * k + 30) for g in draw(step)} for k in range(5)]
     assert widths == [{2}, {2}, {2}, {1, 2}, {0, 1, 2}]
 
 

@@ -1,9 +1,13 @@
-"""What evaluating took and what it saved, for reports."""
+"""What evaluating took and what it saved, for reports. Kept beside the study, so that interrupted runs count as well."""
 
+import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
+
+from ..files import write
 
 
 @dataclass(slots=True)
@@ -27,6 +31,26 @@ class Spent:
         self.candidates += len(group)
         self.asked += sum(len(op.calls) for trace in group.values() for op in trace.ops)
         self.run += len(calls)
+
+    @staticmethod
+    def read(path: Path) -> "Spent":
+        """What was kept; nothing where there is no such file."""
+        return Spent(**json.loads(path.read_text())) if path.exists() else Spent()
+
+    def write(self, path: Path) -> None:
+        write(path, json.dumps(asdict(self), indent=2) + "\n")
+
+    def facts(self) -> dict[str, Any]:
+        """For people and as JSON: `images` for each candidate, `shared` the share of calls that were spared."""
+        each = round(self.images / self.candidates, 1) if self.candidates else 0.0
+        seconds = {part: round(spent, 2) for part, spent in self.seconds.items()}
+        return {
+            "candidates": self.candidates,
+            "stopped": self.stopped,
+            "images": each,
+            "shared": round(self.shared, 3),
+            "seconds": seconds,
+        }
 
     @property
     def shared(self) -> float:

@@ -2,18 +2,16 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...compiler.graph import Graph, Node
-from ...compiler.sym import at
 from ...compiler.units import Group
 from ..files import write
 
 if TYPE_CHECKING:
     from .pruning import Pruned
-    from .trainer import PruneTrainer
 
 VERSION = 1
 
@@ -37,7 +35,9 @@ def history(pruned: "Pruned") -> dict[str, Any]:
         "full": trainer.full,
         "budgets": list(trainer.settings.budgets),
         "networks": networks,
-        "groups": [_group(graph, each.group, count) for each, count in zip(trainer.left.left, begun(trainer), strict=True)],
+        "groups": [
+            _group(graph, each.group, count) for each, count in zip(trainer.left.left, trainer.start, strict=True)
+        ],
         "events": [
             {
                 "step": e.step,
@@ -52,11 +52,6 @@ def history(pruned: "Pruned") -> dict[str, Any]:
         "left": [each.units.tolist() for each in trainer.left.left],
         "kept": [{"decision": k.decision.path, "reason": k.reason} for k in pruned.kept],
     }
-
-
-def begun(trainer: "PruneTrainer") -> list[int]:
-    """The units of each group at the start."""
-    return [each.group.units(trainer.genes) for each in trainer.left.left]
 
 
 def _group(graph: Graph, group: Group, units: int) -> dict[str, Any]:
@@ -80,6 +75,5 @@ def kernel(nodes: Sequence[Node], group: Group) -> str:
     """`3x3` by the largest filter over pixels; `tokens` where units are tokens; `channels` without filters."""
     if any(n.shape.form == "tokens" and group.decision in n.shape.tokens.deps for n in nodes):
         return "tokens"
-    genes = _all(group)
-    sides = [tuple(at(a.size, genes) for a in w.axes[2:]) for n in nodes for w in n.weights if len(w.axes) == 4]
+    sides = [tuple(a.limit for a in w.axes[2:]) for n in nodes for w in n.weights if len(w.axes) == 4]
     return "x".join(map(str, max(sides))) if sides else "channels"

@@ -35,7 +35,7 @@ Genome = tuple[int, ...]
 @dataclass(frozen=True, slots=True)
 class Job:
     """What to prune and how: settings of a `train` block, and of the strategy `prune`. `by`: what asks, for the results;
-    `asked`: where the budgets stand. `weights`: what a fixed network begins with."""
+    `asked`: where the budgets stand. `fixed`: the network of which `compiled` is opened; `weights`: what it begins with."""
 
     compiled: Compiled
     train: Settings
@@ -45,6 +45,7 @@ class Job:
     recalibrate: int = 64
     validate: int = 200
     weights: Path | None = None
+    fixed: Compiled | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ def prune(job: Job, folder: Path, device: torch.device, listen: Listener, cache:
 
     Raises ArchError where nothing can be pruned or a budget cannot be met, RunError where the training fails.
     """
-    compiled, train = with_decisions(job.compiled), job.train
+    compiled, train = job.compiled, job.train
     check(compiled.graph, train["data"])
     limits = Limits(compiled)
     size, task = compiled.graph.input.extent[0], task_of(compiled.graph)
@@ -132,15 +133,18 @@ def trainer_of(limits: Limits, job: Job, data: Examples, device: torch.device) -
         space.graph, limits.groups, limits.genes, job.train, settings, cost, limits.allowed, data, device, others
     )
     trainer.identity = _identity(job, limits, settings)
-    if job.weights is not None:
-        fill(trainer, job.compiled, job.weights)
+    fill(trainer, job)
     return trainer
 
 
-def fill(trainer: PruneTrainer, compiled: Compiled, weights: Path) -> None:
-    """Begin with the weights of a fixed network. Raises RunError if they are of another, or of a space."""
+def fill(trainer: PruneTrainer, job: Job) -> None:
+    """Begin with the weights of a fixed network. Raises RunError if they are of another, or the job is of a space."""
+    if job.weights is None:
+        return
+    if job.fixed is None:
+        raise RunError(f"`{job.compiled.space.name}` has decisions: only a network without any begins with weights")
     try:
-        network = network_of(compiled, weights)
+        network = network_of(job.fixed, job.weights)
     except ValueError as fault:
         raise RunError(str(fault)) from None
     state = network.state_dict()
@@ -157,7 +161,7 @@ def _write(pruned: Pruned, budget: int) -> dict[str, Any]:
     recalibrate(plan, pruned.calibration)
     values = {"miou": plan_miou(plan, pruned.validation), job.strategy.options["cost"]: trainer.spent()}
     base = pruned.folder / "front" / f"net-{len(trainer.settings.budgets) - budget:02d}"
-    text_of = found_text if job.compiled.graph.decisions else _flat
+    text_of = found_text if job.fixed is None else _flat
     network = write_network(pruned, genome, values, base, job.by, text_of=text_of)
     plain = {"name": base.name, "step": trainer.done, "genome": genome, "values": values}
     return {**plain, "budget": trainer.settings.budgets[budget], "picture": network.picture.name}

@@ -106,6 +106,8 @@ class PruneTrainer:
         self.average = Average(self.optimizer, self.recipe.ema) if self.recipe.ema else None
         self.readings = Readings(self.planner)
         self.left = Remaining(groups, genes)
+        self.start = tuple(self.left.counts())
+        """The units of each group at the first step."""
         self.full = self.spent()
         self.limits = [(limit, most, self._of(limit)) for limit, most in limits]
         self.removals = {
