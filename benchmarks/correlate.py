@@ -28,12 +28,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--study", type=Path, required=True)
     parser.add_argument("--networks", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=0, help="of the sample, the weights and the batches")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of the supernet, the sample and the networks; each its own folder"
+    )
     parser.add_argument("--device")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    say, given = Say(), {"steps": STEPS, "seed": args.seed}
-    setting = reduced(args.study, "reduced", pick(args.device), say)
+    say, given = Say(), {"steps": STEPS}
+    setting = reduced(args.study, "reduced", args.seed, pick(args.device), say)
     found = setting.correlate(args.networks, "prior", given, say.network)
     labels = setting.compiled.decisions.labels
     data = {"sample": "prior", **setting.recipe(given), **correlation.as_json(found, labels)}

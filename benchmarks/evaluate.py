@@ -29,6 +29,7 @@ from torch import nn
 
 from hrdsl.compiler.api import Compiled, compile_file
 from hrdsl.compiler.module import extract
+from hrdsl.runtime.checkpoint import CheckpointError
 from hrdsl.runtime.evaluate import CALIBRATION_BATCH, network_miou
 from hrdsl.runtime.evaluation import Evaluator, Options, Paired
 from hrdsl.runtime.evaluation.spent import Spent
@@ -53,7 +54,11 @@ def trained(cache: Path) -> tuple[Compiled, SupernetTrainer, Examples, Examples]
     compiled = compile_file(EXAMPLE)
     train, _ = runs_of(compiled)
     cache.mkdir(parents=True, exist_ok=True)
-    trainer = supernet(compiled, train, torch.device("cpu"), cache, Listener())
+    try:
+        trainer = supernet(compiled, train, torch.device("cpu"), cache, Listener())
+    except CheckpointError:  # of an earlier version
+        (cache / "supernet.ckpt").unlink()
+        trainer = supernet(compiled, train, torch.device("cpu"), cache, Listener())
     data = trainer.data
     calibration = Examples(data.images[:RECALIBRATE], data.labels, data.classes, data.ignore)
     size = compiled.graph.input.extent[0]

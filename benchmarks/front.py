@@ -28,7 +28,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     say = Say()
-    setting = reduced(args.study, "reduced_front", pick(args.device), say)
+    setting = reduced(args.study, "reduced_front", 0, pick(args.device), say)
     found = setting.compare(range(args.seeds), args.times, say.search)
     data = comparison.as_json(found)
     comparison.write_report(found, data, args.study / "comparison")

@@ -147,15 +147,18 @@ def ofa() -> Iterator[Pair]:
     sys.modules.setdefault("torch._six", six)
     from ofa.imagenet_classification.elastic_nn.networks import OFAMobileNetV3
 
-    net = OFAMobileNetV3(ks_list=[3, 5, 7], expand_ratio_list=[3, 4, 6], depth_list=[2, 3, 4])
+    net = OFAMobileNetV3(dropout_rate=0.0, ks_list=[3, 5, 7], expand_ratio_list=[3, 4, 6], depth_list=[2, 3, 4])
     for _ in range(SUBNETWORKS):
         net.sample_active_subnet()
         yield net, net.get_active_subnet(preserve_weight=True), torch.randn(2, 3, 128, 128)
 
 
 def modelopt() -> Iterator[Pair]:
-    """ModelOpt's AutoNAS over a chain of convolutions, batch 8 at 32 x 32."""
+    """ModelOpt's AutoNAS over a chain of convolutions, batch 8 at 32 x 32. It would sample anew in every forward pass."""
     import modelopt.torch.nas as mtn
+    from modelopt.torch.nas.autonas import AutoNASPatchManager
+
+    AutoNASPatchManager.sample_during_training = False
 
     layers: list[nn.Module] = []
     for inner, outer in pairwise(WIDTHS):
@@ -211,13 +214,32 @@ def peers(report: Report) -> None:
             report.add(f"{name}: not installed", "", "", "")
             continue
         for k, (dynamic, static, x) in enumerate(pairs()):
-            labels = torch.randint(0, 10, (len(x),))
+            if not torch.allclose(dynamic.train()(x), static.train()(x), atol=1e-4):
+                raise SystemExit(f"{name}: the outputs differ")
+            classes = int(static(x).shape[-1])
+            labels = torch.randint(0, classes, (len(x),))
             times = interleave({"supernet": own(dynamic, x, labels), "static": own(static, x, labels)}, ROUNDS // 2)
             found = seconds(times, "supernet")
             gain = ratio(found, seconds(times, "static"))
             report.add(
                 f"{name}, sub-network {k + 1} (ratio to its static network)", name, 1e3 * spread(found).median, gain
             )
+
+
+def chain(report: Report) -> None:
+    """The chain of the peers in our language: a plan, made in each step, against the network by hand."""
+    space = compile_file(modules.SPACE.with_name("chain.arch"))
+    x, labels = torch.randn(8, 3, 32, 32), torch.randint(0, 10, (8,))
+    for size, genes in sampled(space).items():
+        store = Store(space.graph)
+        variants = {
+            "plan": planned(space, store, genes, x, labels, most=0),
+            "by hand": own(hand.network(space.graph, store, genes), x, labels),
+        }
+        times = interleave(variants, ROUNDS)
+        found = seconds(times, "plan")
+        gain = ratio(found, seconds(times, "by hand"))
+        report.add(f"chain, {size} (ratio to the network by hand)", "plan", 1e3 * spread(found).median, gain)
 
 
 def main() -> None:
@@ -229,6 +251,7 @@ def main() -> None:
     )
     steps(space, report)
     candidates(space, report)
+    chain(report)
     peers(report)
     report.print()
 

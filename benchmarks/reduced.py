@@ -6,6 +6,7 @@ minutes. The file with these `train` and `search` blocks is written into the fol
 
 import sys
 import time
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -26,7 +27,7 @@ BLOCKS = """
 train reduced for hyctas_space {
   sample = single
   optimizer = adamw(lr = 1e-2, weight_decay = 1e-2)
-  steps = 8000
+  steps = 3000
   batch = 8
 }
 
@@ -70,9 +71,13 @@ class Say:
         self.line(f"{name}, seed {seed}: {state.evaluated}/{state.total} evaluated")
 
 
-def reduced(folder: Path, search: str, device: torch.device, say: Say) -> Setting:
-    """The trained supernet in `folder`, and candidates as the `search` block of that name measures them."""
+def reduced(folder: Path, search: str, seed: int, device: torch.device, say: Say) -> Setting:
+    """The trained supernet in `folder`, and candidates as the `search` block of that name measures them.
+
+    `seed`: of the supernet, of the sample and of the networks that are trained by themselves.
+    """
     file = write(folder / "space.arch", EXAMPLE.read_text() + BLOCKS)
     compiled = compile_file(file, None, SPACE)
     train, run = runs_of(compiled, "reduced", search)
+    train = replace(train, settings={**train.settings, "seed": seed})
     return Setting.of(compiled, train, run, folder, device, Listener(training=say.training))

@@ -19,7 +19,7 @@ from hrdsl.compiler.plan import Planner
 from hrdsl.compiler.store import Store
 from hrdsl.runtime.optimise import Optimizer, Readings
 
-ROUNDS = 60
+ROUNDS = 48
 BATCH = 8
 RATE = 1e-4
 PASSES = ("zero", "forward", "backward")

@@ -526,10 +526,10 @@ CODES: dict[str, Code] = {
         "maximize miou  # for a space with an `in`",
     ),
     "E504": Code(
-        "no such optimizer, strategy or sample",
+        "a choice that a setting does not have",
         "Some settings are one of a few calls, each with its own options. `hrdsl explain` lists them.",
         "search",
-        "strategy = nsga3(population = 16)",
+        "strategy = nsga_ii(population = 16)",
         "strategy = nsga2(population = 16)",
     ),
     "E505": Code(

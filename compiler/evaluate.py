@@ -80,7 +80,8 @@ class Evaluator:
     def __init__(self, builder: Builder, decisions: Decisions, operators: Mapping[str, type[Operator]]) -> None:
         self.builder = builder
         self.decisions = decisions
-        self.plain = {name: Operation(kind, {}) for name, kind in operators.items()}
+        self.operators = operators
+        self.plain: dict[str, Operation] = {}
         self.functions = FUNCTIONS
         self.budget = Budget()
         self.holder: Scope | None = None
@@ -102,14 +103,20 @@ class Evaluator:
             return Cell(module.cells[name], module, {})
         if name in module.uses:
             return Namespace(module.uses[name])
-        if name in self.plain:
-            return self.plain[name]
+        if name in self.operators:
+            return self._operation(name)
         if name in FUNCTIONS:
             return FUNCTIONS[name]
         if name in COSTS or name in TIMES:
             return self._cost(name, span)
-        known = {*use.names(), *module.cells, *module.uses, *self.plain, *FUNCTIONS}
+        known = {*use.names(), *module.cells, *module.uses, *self.operators, *FUNCTIONS}
         raise ArchError(errors.unknown_name(name, "name", span, known))
+
+    def _operation(self, name: str) -> Operation:
+        """An operator without settings. That of a package is imported only when a text names it."""
+        if name not in self.plain:
+            self.plain[name] = Operation(self.operators[name], {})
+        return self.plain[name]
 
     def find(self, name: str, use: Scope) -> tuple[bool, Any]:
         """Whether a name is declared in `use` or outwards, and its value."""

@@ -4,6 +4,7 @@ E1xx syntax, E2xx names and modules, E3xx values and shapes, E4xx decisions and 
 W6xx warnings. A code and its words stand here and nowhere else.
 """
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -13,6 +14,8 @@ from .diagnostic import Diagnostic, Label, Span
 def near(name: str, known: Iterable[str], listed: Iterable[str] | None = None) -> str:
     """`did you mean ...?`, or the list of what is known, or of a part of it."""
     names = sorted(set(known))
+    if "macs" in names and re.fullmatch("[kmg]?flops?", name.lower()):
+        return "operations are counted as multiply-accumulates: `macs`"
     lower = {n.lower(): n for n in names}
     close = get_close_matches(name.lower(), lower, n=1, cutoff=0.6)
     if close:

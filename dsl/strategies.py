@@ -32,6 +32,9 @@ def strategy_faults(block: Block, strategy: Chosen | None, goals: "Sequence[Obje
     if strategy.options.get("ceiling") and goals and all(g.maximize or g.name in METRICS for g in goals):
         why = "a ceiling needs a cost that is minimised"
         yield errors.bad_setting("strategy", why, line.value.span, "nsga2(ceiling = false)")
+    if strategy.name == "prune" and strategy.options["warm"] + strategy.options["tune"] > 1:
+        why = "`warm` and `tune` leave no steps to prune in"
+        yield errors.bad_setting("strategy", why, line.value.span, "prune(warm = 1/4, tune = 1/4)")
     if not isinstance(weights, tuple):
         return
     if weights and len(weights) != count:

@@ -225,9 +225,7 @@ def search(
             found = explore(parts, run, problem, config, study, heard, begun)
         seconds = trainer.seconds + sum(row.evaluation.seconds for row in study.known.values())
     spent, calibration = Spent.read(folder / SPENT), calibration_of(trainer, run)
-    return Searched(
-        restricted, run, trainer, calibration, found.front, found.parts, tuple(generations), seconds, spent
-    )
+    return Searched(restricted, run, trainer, calibration, found.front, found.parts, tuple(generations), seconds, spent)
 
 
 def _identity(compiled: Compiled, train: Run, run: Run) -> str:

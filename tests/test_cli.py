@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -381,13 +380,14 @@ def test_colour_on_a_terminal_only(tmp_path: Path) -> None:
 
 
 def test_check_answers_at_once(tmp_path: Path) -> None:
-    """A generous bound, for machines under load; benchmarks/ measures the real one."""
+    """A generous bound on the time of the processor, from the second run on; benchmarks/ measures the real one."""
     env = {"PYTHONPYCACHEPREFIX": str(tmp_path), "PYTHONDONTWRITEBYTECODE": ""}
     times = []
     for _ in range(4):
-        start = time.perf_counter()
+        start = os.times()
         assert program("check", TINY, env=env).returncode == 0
-        times.append(time.perf_counter() - start)
+        end = os.times()
+        times.append(end.children_user + end.children_system - start.children_user - start.children_system)
     assert min(times) < 1
 
 

@@ -1,6 +1,6 @@
 """Constraints hold wherever architectures are made; lists leave out what an architecture does not have; conflicts are minimal."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from itertools import combinations, product
 from math import comb
@@ -15,7 +15,8 @@ from hrdsl.compiler.conflicts import possible
 from hrdsl.compiler.constraints import at_a_glance
 from hrdsl.dsl.diagnostic import ArchError
 from hrdsl.dsl.settings import Chosen
-from hrdsl.runtime.search.nsga2 import Mating
+from hrdsl.runtime.objectives import linkage_of
+from hrdsl.runtime.search import nsga2
 from hrdsl.runtime.search.problem import Config, Objective, Pool, Problem
 from hrdsl.runtime.task import Examples
 from hrdsl.runtime.train import SupernetTrainer
@@ -165,43 +166,25 @@ def test_samples(name: str) -> None:
 class Reusing(Pool):
     """A pool that admits a genome again: a small space would be exhausted long before 10,000 children."""
 
-    def _new(self, genes: Any, rows: Any, most: int) -> list[int]:
-        return list(map(int, rows[:most]))
+    def _new(self, genes: Any, rows: Any) -> list[int]:
+        return list(map(int, rows))
 
     def _exhausted(self) -> bool:
         return False
 
 
-class Parents:
-    """A population as NSGA-II hands it to mating."""
-
-    def __init__(self, genes: Any) -> None:
-        self.genes = genes
-
-    def get(self, _: str) -> Any:
-        return self.genes
-
-    def __iter__(self) -> Iterator[Any]:
-        return (type("Individual", (), {"data": {}})() for _ in self.genes)
-
-    def __len__(self) -> int:
-        return len(self.genes)
-
-
 @every
-@pytest.mark.parametrize("crossover", ["two-point", "uniform"])
-def test_children(name: str, crossover: Any) -> None:
+@pytest.mark.parametrize("pairing", ["two_point", "uniform"])
+def test_children(name: str, pairing: Any) -> None:
     space, rng = compiled(name).decisions, np.random.default_rng(2)
-    pool = Reusing(Problem(space, (Objective("macs"),)))
-    mating = Mating(
-        pool, np.array(space.cardinalities), Config(crossover=crossover, mutation_rate=0.2), lambda genes: genes
-    )
-    parents = space.sample(rng, 200)
-    made = 0
+    problem = Problem(space, (Objective("macs"),), linkage=linkage_of(space))
+    engine = nsga2.engine(problem, Config(population=200, pairing=pairing, mutation_rate=0.2))
+    engine.pool, made = Reusing(problem), 0
     while made < 5_000:
-        children = mating.do(None, Parents(parents), 200, random_state=rng)
+        children = engine.ask()
         assert_met(name, children)
-        parents, made = children, made + len(children)
+        engine.tell(rng.random((len(children), 1)))
+        made += len(children)
 
 
 @every

@@ -125,8 +125,8 @@ def options() -> list[tuple[str, Option]]:
 @pytest.mark.parametrize(("name", "option"), options())
 def test_settings(name: str, option: Option) -> None:
     found = " ".join(rows(f"`{name}`"))
-    default = option.default.name if option.kind == "call" else "none" if option.default is None else option.default
-    assert re.search(rf"\| `?{re.escape(str(default))}`? \|", found)
+    default = option.default.name if option.kind == "call" else setting(option.default)
+    assert re.search(rf"\| `?{re.escape(default)}`? \|", found)
     assert all(f"`{choice}`" in found for choice in option.choices)
     for call, inner in option.calls.items():
         shown = ", ".join(f"{n} = {setting(o.default)}" for n, o in inner.items())

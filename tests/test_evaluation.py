@@ -16,14 +16,17 @@ from hypothesis import strategies as st
 from hrdsl.compiler.api import Compiled, compile_file
 from hrdsl.compiler.plan import Planner
 from hrdsl.compiler.store import Store
+from hrdsl.runtime import searching
 from hrdsl.runtime.evaluate import candidate_miou
 from hrdsl.runtime.evaluation import Evaluator, Options, Paired
 from hrdsl.runtime.evaluation.race import Guess, Race, outcomes
 from hrdsl.runtime.evaluation.scores import Scores, Truth, scores
 from hrdsl.runtime.evaluation.spent import Spent
 from hrdsl.runtime.evaluation.survival import survivors
+from hrdsl.runtime.faults import RunError
 from hrdsl.runtime.search import nsga2
 from hrdsl.runtime.search.problem import Contest, Evaluation, Objective
+from hrdsl.runtime.search.study import read
 from hrdsl.runtime.task import Examples, MeanIoU
 
 SPACE = Path(__file__).parent / "tiny" / "two.arch"
@@ -320,3 +323,50 @@ def test_a_generation_races() -> None:
     assert set(answers) == set(after)
     assert found.spent.stopped == sum(a.images > 0 for a in answers.values()) > 0
     assert all(answers[g].images or answers[g].values == wanted[g].values for g in after)
+
+
+RACING = """search racing for two {
+  strategy = nsga2(population = 8, generations = 4, mutation = 0.2)
+  validate = 150
+  recalibrate = 16
+  precision = bfloat16
+  race = paired(error = 1/4, chunk = 50)
+}
+"""
+
+
+def test_an_interrupted_race_ends_the_same(tmp_path: Path) -> None:
+    """Stopped in the midst of a generation; and no estimate is in the front."""
+    file = tmp_path / "two.arch"
+    file.write_text(f"{SPACE.read_text()}\n{RACING}")
+    compiled, names = compile_file(file), ("brief", "racing")
+
+    def stop(count: int) -> None:
+        if count == 21:
+            raise KeyboardInterrupt
+
+    def rows(study: Path) -> list[Any]:
+        found = [(r.genome, r.evaluation, r.generation) for r in read(study / "study.sqlite")[1]]
+        return [(genome, answer.values, answer.error, answer.images, where) for genome, answer, where in found]
+
+    whole = searching.search(compiled, tmp_path / "whole", CPU, searching.Listener(), names=names, cache=tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        searching.search(
+            compiled, tmp_path / "cut", CPU, searching.Listener(evaluated=stop), names=names, cache=tmp_path
+        )
+    assert len(rows(tmp_path / "cut")) == 20
+    again = searching.search(compiled, tmp_path / "cut", CPU, searching.Listener(), names=names, cache=tmp_path)
+    assert rows(tmp_path / "cut") == rows(tmp_path / "whole")
+    assert again.front == whole.front
+    estimated = {genome for genome, _, _, images, _ in rows(tmp_path / "whole") if images}
+    assert estimated and not estimated & {m.genome for m in whole.front.members}
+    assert whole.spent.stopped == len(estimated)
+
+
+@pytest.mark.parametrize("strategy", ["random(evaluations = 8)", "nsga3(population = 4, generations = 2)"])
+def test_only_nsga2_races(strategy: str, tmp_path: Path) -> None:
+    file = tmp_path / "two.arch"
+    text = RACING.replace("nsga2(population = 8, generations = 4, mutation = 0.2)", strategy)
+    file.write_text(f"{SPACE.read_text()}\n{text}")
+    with pytest.raises(RunError, match="write `strategy = nsga2"):
+        searching.search(compile_file(file), tmp_path, CPU, searching.Listener(), names=("brief", "racing"))

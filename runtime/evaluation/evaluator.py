@@ -35,7 +35,7 @@ from ..search.problem import Contest, Evaluation
 from ..task import Examples
 from .race import Race
 from .scores import Scores, Truth, scores
-from .spent import Spent
+from .spent import Spent, clock
 from .trial import tried
 
 MEMORY = 1 << 30
@@ -138,7 +138,7 @@ class Evaluator:
     def groups(self, genomes: Iterable[Genome]) -> tuple[list[dict[Genome, Trace]], dict[Genome, Evaluation]]:
         """Genomes with their traces, depth first, cut where a union would take more memory than it may; and those without
         a plan."""
-        begun = time.perf_counter()
+        begun = clock()
         traces, failed = tried(lambda group: {genome: self.tracer(genome) for genome in group}, dict.fromkeys(genomes))
         order = sorted(traces, key=lambda genome: traces[genome].order)
         if self.options.share and order:
@@ -159,7 +159,7 @@ class Evaluator:
 
     def calibrate(self, group: Group) -> None:
         """Gather the statistics that are not known yet."""
-        begun = time.perf_counter()
+        begun = clock()
         calls = union(group.values())
         norms = {i.out: i for i in calls if i.norm is not None}
         found = {register: self._blank(i) for register, i in norms.items() if register not in self.statistics}
@@ -186,13 +186,13 @@ class Evaluator:
         """What some validation images say of each candidate; its statistics are known."""
         parts: dict[int, list[Scores]] = {trace.result: [] for trace in group.values()}
         program = self._program(union(group.values()), parts)
-        begun, data, quick = time.perf_counter(), self.validation, self.options.fold
+        begun, data, quick = clock(), self.validation, self.options.fold
         for start in range(first, last, BATCH):
             rows = torch.arange(start, min(start + BATCH, last), device=data.images.device)
             x, labels = data.batch(rows)
             truth = Truth.of(labels, data.classes, data.ignore)
             for result, logits in program(x.to(self.options.precision)):
-                measuring = time.perf_counter()
+                measuring = clock()
                 parts[result].append(scores(logits, truth, "loss" in self.metrics, quick))
                 self.spent.add("metric", measuring)
         self.spent.images += (last - first) * len(group)
@@ -202,7 +202,7 @@ class Evaluator:
 
     def _program(self, calls: Sequence[Instruction], results: Iterable[int]) -> Program:
         """The calls as validation runs them."""
-        begun, how = time.perf_counter(), self.options
+        begun, how = clock(), self.options
         if how.fold or how.precision != torch.float32:
             made = frozen(calls, self.statistics, results, how.precision, how.fold)
             program = Program(made.calls, results, made.constants)

@@ -20,6 +20,7 @@ import numpy as np
 from ..search.front import Floats, Genome, nondominated
 from ..search.problem import Contest, Evaluation, Objective
 from .scores import Scores
+from .spent import clock
 from .survival import survivors
 from .trial import tried
 
@@ -108,7 +109,7 @@ class Race:
 
     def _after(self, genomes: Sequence[Genome], images: int) -> list[Genome]:
         """Who goes on after so many images."""
-        begun = time.perf_counter()
+        begun = clock()
         control = self._control(images)
         guesses = {g: self._guess(self.seen[g], images, control) for g in genomes}
         everyone = {**self.stopped, **guesses}

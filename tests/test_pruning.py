@@ -1,0 +1,522 @@
+"""Pruning as users run it: budgets, resumption, results on disk, errors, spaces and fixed networks."""
+
+import contextlib
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from hrdsl.cli.main import main
+from hrdsl.compiler.api import compile_file
+from hrdsl.compiler.module import extract
+from hrdsl.compiler.placed import placed
+from hrdsl.runtime import checkpoint
+from hrdsl.runtime.evaluate import network_miou
+from hrdsl.runtime.faults import RunError
+from hrdsl.runtime.pruning import trainer as training
+from hrdsl.runtime.pruning.block import job_of
+from hrdsl.runtime.pruning.choose import Queue, Unreachable, enough, permitted
+from hrdsl.runtime.pruning.limits import Limits
+from hrdsl.runtime.pruning.pruning import Listener, Pruned, prune
+from hrdsl.runtime.pruning.schedule import removals
+from hrdsl.runtime.pruning.shrink import Remaining
+from hrdsl.runtime.results import load_weights, network_of, save_weights
+from hrdsl.runtime.steps import Step
+from hrdsl.runtime.task import examples
+
+SPACE = """hrdsl 1
+
+use std.fusion
+use std.hrnas
+
+## Two branches with two kernels and tokens each: 25 groups of units.
+space s {
+  input = [3, 16, 16]
+  block = hrnas.searching_block(
+    kernels = [3, 5],
+    where = "identity",
+    transformer = hrnas.lightweight_transformer(most = 4, side = 4),
+  )
+  stem = conv(3, width = 8, stride = 2) -> bn -> relu
+  enter = hrnas.enter
+  cell = block
+  fuse = hrnas.exchange
+  branch a at 1/2 { width = 8 }
+  branch b at 1/4 { width = 8 }
+  stage s1 on a {}
+  stage s2 on a, b {}
+  head = fusion.concat_up -> conv(kernel in {1, 3}, width = 11)
+}
+
+train t for s {
+  images = 32
+  steps = 16
+  batch = 4
+  ema = 9/10
+  clip = 5
+}
+
+search shrink for s {
+  strategy = prune(to = [7/10, 1/2, 3/10], every = 2)
+  validate = 16
+  recalibrate = 16
+}
+"""
+WIDTHS = """hrdsl 1
+
+use std.fusion
+
+space s {
+  input = [3, 16, 16]
+  stem = conv(3, width = 8, stride = 2)
+  branch fine at 1/2 { width in 1..16 }
+  branch coarse at 1/4 { width in 8..32 step 4 }
+  stage s1 on fine { cell = conv(3) -> bn -> relu }
+  stage s2 on fine, coarse {
+    cell = conv(3, width in 1..24) -> bn -> relu -> conv(1) -> bn -> relu
+    fuse = fusion.exchange
+  }
+  head = fusion.concat_up -> conv(1, width = 11)
+}
+
+train t for s {
+  images = 32
+  steps = 8
+  batch = 4
+}
+
+search shrink for s {
+  strategy = prune(every = 2)
+  validate = 16
+  recalibrate = 16
+}
+"""
+FIXED = """hrdsl 1
+
+use std.blocks
+
+space net {
+  input = [3, 16, 16]
+  stem = conv(3, width = 16, stride = 2) -> bn -> relu
+  branch a at 1/2 { width = 16 }
+  stage s1 on a {
+    cell = blocks.residual
+    times = 2
+  }
+  head = conv(1, width = 11, bias = true)
+}
+
+train t for net {
+  images = 32
+  steps = 8
+  batch = 4
+}
+"""
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+def written(folder: Path, text: str, *changes: tuple[str, str]) -> Path:
+    """A text with changes as a file; each has to change something."""
+    for old, new in changes:
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    (folder / "s.arch").write_text(text)
+    return folder / "s.arch"
+
+
+def run(file: Path, folder: Path, cache: Path, listen: Listener | None = None) -> Pruned:
+    """The search of a file."""
+    space = compile_file(file)
+    job = job_of(space, folder, CPU, cache=cache)
+    return prune(job, folder, CPU, listen or Listener(), cache)
+
+
+def command(*words: object) -> tuple[int, dict[str, Any], str]:
+    """One command with --json: its status, its object and what it said to people."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        status = main([*map(str, words), "--json"])
+    return status, json.loads(out.getvalue()), err.getvalue()
+
+
+def content(folder: Path) -> dict[str, Any]:
+    """All that a pruning decides: its last state, and what lies in `front`."""
+    state = checkpoint.load(folder / "pruning.ckpt")
+    tensors = {k: v for k, v in state.items() if isinstance(v, torch.Tensor)}
+    files = {p.name: p.read_bytes() for p in (folder / "front").iterdir() if p.name != "report.html"}
+    return {
+        "step": state["step"],
+        "pruned": state["pruned"],
+        "tensors": {k: v.numpy().tobytes() for k, v in tensors.items()},
+        "files": files,
+    }
+
+
+# a search that prunes ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> tuple[Path, dict[str, Any], str]:
+    folder = tmp_path_factory.mktemp("study")
+    file = written(folder, SPACE)
+    status, data, said = command("search", file, "--study", folder / "st", "--cache", cache, "--device", "cpu")
+    assert status == 0
+    return folder, data, said
+
+
+def test_budgets_are_met(study: tuple[Path, dict[str, Any], str]) -> None:
+    _, data, said = study
+    full = data["full"]
+    assert data["budgets"] == pytest.approx([0.7 * full, 0.5 * full, 0.3 * full])
+    assert [n["name"] for n in data["front"]] == ["net-01", "net-02", "net-03"]
+    for network, budget in zip(data["front"], reversed(data["budgets"]), strict=True):
+        assert 0.98 * budget <= network["macs"] <= budget
+    assert [k["decision"] for k in data["kept"]] == ["head.conv.kernel"]
+    assert "head.conv.kernel" in said and "s.arch:22:" in said
+
+
+def test_results_are_what_was_found(study: tuple[Path, dict[str, Any], str], cache: Path) -> None:
+    """Texts compile to networks of the reported costs; with the saved weights they have the reported miou, and they are what the
+    space computes with the pruned store."""
+    folder, data, _ = study
+    space = compile_file(folder / "s.arch")
+    validation = examples("digits.scenes", "val", 16, 16, CPU, cache)
+    for entry in data["front"]:
+        found = compile_file(Path(entry["path"]))
+        assert not found.graph.decisions
+        assert found.costs.one(()) == {k: entry[k] for k in ("macs", "parameters", "peak_activation_bytes")}
+        network = network_of(found, Path(entry["weights"]))
+        assert network_miou(network, validation) == entry["miou"]
+        genes = placed(space.graph, found.graph)
+        assert genes is not None and space.decisions.labels(genes) == entry["choices"]
+        assert Path(entry["picture"]).exists()
+
+
+def test_history_and_report(study: tuple[Path, dict[str, Any], str]) -> None:
+    _, data, _ = study
+    history = json.loads(Path(data["history"]).read_text())
+    assert {g["kernel"] for g in history["groups"]} == {"3x3", "5x5", "tokens"}
+    assert {g["branch"] for g in history["groups"]} == {"a", "b"}
+    counts = [[g["units"] for g in history["groups"]], *(e["units"] for e in history["events"])]
+    for before, after, event in zip(counts, counts[1:], history["events"], strict=False):
+        assert all(a >= b for a, b in zip(before, after, strict=True))
+        assert sum(before) - sum(after) == event["removed"]
+    assert [len(u) for u in history["left"]] == counts[-1]
+    assert [n["name"] for n in history["networks"]] == ["net-03", "net-02", "net-01"]
+    page = Path(data["report"]).read_text()
+    assert page.count('type="radio"') == min(6, len(counts)) and 'src="data:' in page
+    assert not re.search(r'(src|href)="(?!data:)', page)
+
+
+def test_the_same_command_finds_it_again(study: tuple[Path, dict[str, Any], str], cache: Path) -> None:
+    folder, data, _ = study
+    before = content(folder / "st")
+    words = ("search", folder / "s.arch", "--study", folder / "st", "--cache", cache, "--device", "cpu")
+    status, again, _ = command(*words)
+    assert status == 0 and again == data and content(folder / "st") == before
+    status, _, said = command(*words, "--seed", 1)
+    assert status == 2 and "another pruning" in said
+
+
+# interruption ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
+    """A smaller space, and what it is pruned to."""
+    folder = tmp_path_factory.mktemp("small")
+    file = written(
+        folder, WIDTHS, ("every = 2", "every = 1, to = [7/10, 1/2, 3/10]"), ("batch = 4", "batch = 4\n  ema = 9/10")
+    )
+    run(file, folder / "st", cache)
+    return folder
+
+
+def test_goes_on_from_every_step(small: Path, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever checkpoint is left, the same units go at the same steps, and all files are the same to the last bit."""
+    monkeypatch.setattr(training, "SAVE_EVERY", -1.0)
+    states: list[bytes] = []
+    path = tmp_path / "whole" / "pruning.ckpt"
+
+    def heard(step: Step) -> None:
+        if path.exists():
+            states.append(path.read_bytes())
+
+    run(small / "s.arch", tmp_path / "whole", cache, Listener(training=heard))
+    wanted = content(tmp_path / "whole")
+    assert {k: v for k, v in content(small / "st").items() if k != "files"} == {
+        k: v for k, v in wanted.items() if k != "files"
+    }
+    for k in range(1, len(states), 2):
+        again = tmp_path / f"from {k}"
+        again.mkdir()
+        (again / "front").mkdir()
+        for left in (tmp_path / "whole" / "front").iterdir():
+            (again / "front" / left.name).write_bytes(left.read_bytes())
+        (again / "pruning.ckpt").write_bytes(states[k])
+        pruned = run(small / "s.arch", again, cache)
+        assert content(again) == wanted
+        assert [n.name for n in pruned.networks] == ["net-01", "net-02", "net-03"]
+
+
+@pytest.mark.parametrize("when", [1, 4, 7])
+def test_interrupted(small: Path, tmp_path: Path, cache: Path, when: int) -> None:
+    """An interrupt leaves a checkpoint, and the networks found before it are not lost."""
+
+    def stop(step: Step) -> None:
+        if step.step == when:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(small / "s.arch", tmp_path, cache, Listener(training=stop))
+    assert checkpoint.load(tmp_path / "pruning.ckpt")["step"] == when
+    pruned = run(small / "s.arch", tmp_path, cache)
+    assert [n.name for n in pruned.networks] == ["net-01", "net-02", "net-03"]
+    assert content(tmp_path)["tensors"] == content(small / "st")["tensors"]
+    assert content(tmp_path)["pruned"] == content(small / "st")["pruned"]
+
+
+def test_interrupted_while_a_network_is_written(
+    small: Path, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The averages are out of the store again, and the network is written by the next run."""
+    from hrdsl.runtime.pruning import pruning
+
+    def stop(*args: object, **more: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pruning, "write_network", stop)
+        with pytest.raises(KeyboardInterrupt):
+            run(small / "s.arch", tmp_path, cache)
+    pruned = run(small / "s.arch", tmp_path, cache)
+    assert [n.name for n in pruned.networks] == ["net-01", "net-02", "net-03"]
+    assert content(tmp_path)["tensors"] == content(small / "st")["tensors"]
+
+
+def test_killed(small: Path, tmp_path: Path, cache: Path) -> None:
+    words = [
+        "search",
+        str(small / "s.arch"),
+        "--study",
+        str(tmp_path),
+        "--cache",
+        str(cache),
+        "--device",
+        "cpu",
+        "--quiet",
+    ]
+    script = (
+        "from hrdsl.runtime.pruning import trainer; trainer.SAVE_EVERY = -1.0\n"
+        f"from hrdsl.cli.main import main; main({words!r})"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script], env=dict(os.environ))
+    while not (tmp_path / "front" / "net-03.arch").exists() and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    status, data, _ = command(*words)
+    assert status == 0 and len(data["front"]) == 3
+    assert content(tmp_path)["tensors"] == content(small / "st")["tensors"]
+    assert content(tmp_path)["pruned"] == content(small / "st")["pruned"]
+
+
+# schedule and choice -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("budgets", [(50.0,), (80.0, 20.0), (100.0, 99.0, 98.0), (30.0, 29.0, 28.0), (100.0,)])
+@pytest.mark.parametrize(("steps", "every", "warm", "tune"), [(100, 7, 0.25, 0.25), (9, 2, 0.0, 0.0), (3, 1, 0.0, 0.0)])
+def test_schedule(budgets: Sequence[float], steps: int, every: int, warm: float, tune: float) -> None:
+    found = removals(budgets, 100.0, steps, every, warm, tune)
+    assert [budgets[r.budget] for r in found if r.budget is not None] == list(budgets)
+    assert [r.wanted for r in found if r.budget is not None] == list(budgets)
+    assert found[-1].budget == len(budgets) - 1
+    assert all(a.wanted >= b.wanted and b.step - a.step == every for a, b in pairwise(found))
+    assert 1 <= found[0].step and found[-1].step <= steps
+    assert all(r.share == 1 for r in found if r.budget is not None)
+
+
+def test_more_budgets_than_removals() -> None:
+    with pytest.raises(RunError, match="3 budgets need as many removals, and 10 steps have 2"):
+        removals((50.0, 40.0, 30.0), 100.0, 10, 4, 0.25, 0.25)
+
+
+def test_as_few_units_as_the_cost_needs(tmp_path: Path) -> None:
+    """Against a walk over all prefixes of the queue, with two costs and with something that always holds."""
+    limits = Limits(compile_file(written(tmp_path, WIDTHS)))
+    left, rng = Remaining(limits.groups, limits.genes), np.random.default_rng(0)
+    macs, parameters = limits.cost("macs"), limits.cost("parameters")
+    for _ in range(5):
+        scores = [rng.random(n) for n in left.counts()]
+        queue = Queue(left, scores)
+        rows = np.array([queue.genome(k) for k in range(len(queue) + 1)], np.int16)
+        most = float(macs(rows[-1:])[0]) * 1.7, float(parameters(rows[-1:])[0]) * 1.7
+        fits = (macs(rows) <= most[0]) & (parameters(rows) <= most[1])
+        assert enough(queue, [(macs, most[0]), (parameters, most[1])]) == int(np.argmax(fits))
+        with pytest.raises(Unreachable) as fault:
+            enough(queue, [(macs, 1e9), (parameters, 3.0)])
+        assert (fault.value.which, fault.value.lowest) == (1, float(parameters(rows[-1:])[0]))
+        fine = limits.groups[0].decision.index
+
+        def wide(genome: Sequence[int], fine: int = fine) -> bool:
+            return genome[fine] + 1 >= 9
+
+        queue = Queue(left, scores)
+        genome = queue.genome(permitted(queue, [(macs, most[0] * 1.5)], wide))
+        assert genome[fine] + 1 >= 9 and float(macs(np.array([genome], np.int16))[0]) <= most[0] * 1.5
+
+
+# averages ----------------------------------------------------------------------------------------------------------
+
+
+def test_averages_follow_and_count(study: tuple[Path, dict[str, Any], str], tmp_path: Path, cache: Path) -> None:
+    """Averages change places with their weights; a unit matters as much as the more important of the two says."""
+    folder, _, _ = study
+    found: list[Pruned] = []
+    run(folder / "s.arch", tmp_path, cache, Listener(begun=found.append))
+    trainer = found[0].trainer
+    average = trainer.average
+    assert average is not None
+    with torch.no_grad():
+        average.flat.copy_(2 * trainer.store.flat)
+        single = trainer._scores(trainer.store.flat)
+    assert all(np.allclose(a, 2 * b.numpy()) for a, b in zip(trainer.importance(), single, strict=True))
+    with torch.no_grad():
+        average.flat.zero_()
+    assert all(np.allclose(a, b.numpy()) for a, b in zip(trainer.importance(), single, strict=True))
+    average.flat.copy_(2 * trainer.store.flat)
+    dead = {0: np.arange(len(trainer.left.left[0])) < 1}
+    before = trainer.store.flat.clone()
+    trainer.left.remove(dead, trainer.store.places, trainer._flats())
+    assert not torch.equal(before, trainer.store.flat) or len(trainer.left.left[0]) == 0
+    assert torch.equal(average.flat, 2 * trainer.store.flat)
+
+
+# constraints -------------------------------------------------------------------------------------------------------
+
+
+def test_constraints_hold(tmp_path: Path, cache: Path) -> None:
+    """A limit is a budget, another cost is kept too, and what is required of widths holds at every step."""
+    file = written(
+        tmp_path,
+        WIDTHS,
+        ("  validate", "  require macs <= 300k and 9k >= parameters\n  require fine.width >= 8\n  validate"),
+    )
+    pruned = run(file, tmp_path / "st", cache)
+    (network,) = pruned.networks
+    assert network.costs["macs"] <= 300_000 and network.costs["parameters"] <= 9_000
+    assert network.costs["macs"] > 250_000 or network.costs["parameters"] > 8_000
+    widths = [g.path for g in (each.group for each in pruned.trainer.left.left)]
+    place = widths.index("fine.width")
+    assert min(e.counts[place] for e in pruned.trainer.events) >= 8
+
+
+def test_a_share_of_each_group_stays(tmp_path: Path, cache: Path) -> None:
+    file = written(tmp_path, SPACE, ("to = [7/10, 1/2, 3/10], every = 2", "to = [1/2], every = 2, keep = 1/4"))
+    trainer = run(file, tmp_path / "st", cache).trainer
+    assert all(4 * left >= start for left, start in zip(trainer.left.counts(), trainer.start, strict=True))
+    assert trainer.spent() <= trainer.full / 2
+
+
+def test_shares_are_within_limits(tmp_path: Path) -> None:
+    text = written(tmp_path, WIDTHS, ("  validate", "  require macs < 200k\n  validate"))
+    limits = Limits(compile_file(text).restricted("shrink"))
+    full = float(limits.cost("macs")(np.array([limits.genes], np.int16))[0])
+    assert limits.budgets("macs", ()) == (np.nextafter(200_000, 0),)
+    assert limits.budgets("macs", (1, 0)) == (np.nextafter(200_000, 0), 0.0)
+    assert limits.budgets("parameters", ())[0] * 2 == limits.cost("parameters")(np.array([limits.genes], np.int16))[0]
+    assert full > 200_000
+
+
+# errors ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ([("  validate", "  require macs <= 1k\n  validate")], ["E509", "s.arch:27:11", "ask for that much"]),
+        (
+            [("  validate", "  require macs <= 60k\n  require fine.width >= 16\n  validate")],
+            ["E509", "s.arch:27:11", "28 |   require fine.width >= 16", "this has to hold too"],
+        ),
+        ([("every = 2", "every = 2, to = [1/2, 1/3, 1/4, 1/5]")], ["4 budgets need as many removals"]),
+        (
+            [("in 1..16", "in {1, 3, 16}"), ("in 8..32 step 4", "in {1, 16}"), ("width in 1..24", "width = 24")],
+            ["E508", "s.arch:5:1", "`fine.width`", "`coarse.width`"],
+        ),
+        ([("every = 2", "every = 2, warm = 3/4, tune = 1/2")], ["E501", "warm", "tune"]),
+    ],
+)
+def test_errors(changes: list[tuple[str, str]], said: list[str], tmp_path: Path, cache: Path) -> None:
+    file = written(tmp_path, WIDTHS, *changes)
+    status, _, words = command("search", file, "--study", tmp_path / "st", "--cache", cache, "--device", "cpu")
+    assert status in (1, 2)
+    assert [s for s in said if s not in words] == [], words
+    assert not (tmp_path / "st" / "pruning.ckpt").exists()
+
+
+@pytest.mark.parametrize("option", [("--workers", 2), ("--from", "x.arch"), ("--convention", "hrvit-paper")])
+def test_options_that_do_not_go_with_it(option: tuple[object, ...], tmp_path: Path) -> None:
+    file = written(tmp_path, WIDTHS)
+    status, _, words = command("search", file, "--study", tmp_path / "st", *option)
+    assert status == 2 and f"{option[0]} does not go with" in words
+
+
+# fixed networks ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("importance", ["factors", "magnitude", "taylor"])
+def test_a_fixed_network(importance: str, tmp_path: Path, cache: Path) -> None:
+    """Opened, begun with weights, pruned to two shares: flat texts that compile to what was measured."""
+    file = written(tmp_path, FIXED)
+    first = extract(compile_file(file).graph, None, (), seed=3)
+    weights = save_weights(tmp_path / "first.safetensors", first.state_dict(), {})
+    words = ["prune", file, "--study", tmp_path / "st", "--cache", cache, "--device", "cpu", "--weights", weights]
+    words += ["--to", "3/4", "--to", "50%", "--every", 1, "--importance", importance]
+    status, data, _ = command(*words)
+    assert status == 0
+    full = compile_file(file).costs.one(())["macs"]
+    assert data["full"] == full and data["budgets"] == [0.75 * full, 0.5 * full]
+    for entry, share in zip(data["front"], (0.5, 0.75), strict=True):
+        assert 0.9 * share * full <= entry["macs"] <= share * full
+        found = compile_file(Path(entry["path"]))
+        assert found.costs.one(())["macs"] == entry["macs"]
+        network = network_of(found, Path(entry["weights"]))
+        assert network_miou(network, examples("digits.scenes", "val", 200, 16, CPU, cache)) == entry["miou"]
+        assert set(network.state_dict()) == set(load_weights(Path(entry["weights"])))
+
+
+def test_weights_are_for_fixed_networks(tmp_path: Path, cache: Path) -> None:
+    file = written(tmp_path, WIDTHS)
+    status, _, said = command("prune", file, "--study", tmp_path / "st", "--cache", cache, "--weights", "x.safetensors")
+    assert status == 2 and "only a network without any begins with weights" in said
+
+
+@pytest.mark.parametrize("text", ["1/0", "0", "1", "101%", "many"])
+def test_shares(text: str, tmp_path: Path) -> None:
+    status, _, said = command("prune", written(tmp_path, FIXED), "--study", tmp_path / "st", "--to", text)
+    assert status == 2 and f"not `{text}`" in said
+
+
+def test_a_fixed_network_with_a_search_block(tmp_path: Path, cache: Path) -> None:
+    block = "search q for net {\n  strategy = prune(every = 1)\n  require macs <= 300k\n  validate = 16\n}\n"
+    file = written(tmp_path, FIXED + block)
+    status, data, _ = command("search", file, "--study", tmp_path / "st", "--cache", cache, "--device", "cpu")
+    assert status == 0 and data["front"][0]["macs"] <= 300_000
