@@ -177,7 +177,9 @@ class Decisions:
         factors = self._factors(self.structural)
         found = factors.possible(quantity)
         counts = factors.eliminate((factors.keep(quantity, found),)).joint
-        return tuple(sorted((v for v, n in zip(found, counts, strict=True) if n), key=lambda v: (isinstance(v, str), v)))
+        return tuple(
+            sorted((v for v, n in zip(found, counts, strict=True) if n), key=lambda v: (isinstance(v, str), v))
+        )
 
     def exists(self, genes: Genes) -> Array:
         """Which decisions each architecture has. [P, G] -> bool [P, G]."""

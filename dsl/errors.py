@@ -524,9 +524,7 @@ def nothing_to_prune(space: str, span: Span, refused: Iterable[tuple[str, Span, 
     return Diagnostic("E508", f"space `{space}` has nothing that can be pruned", Label(span), tuple(there), help)
 
 
-def unreachable_cost(
-    cost: str, wanted: float, lowest: float, span: Span, required: Iterable[Span] = ()
-) -> Diagnostic:
+def unreachable_cost(cost: str, wanted: float, lowest: float, span: Span, required: Iterable[Span] = ()) -> Diagnostic:
     """`required`: what has to hold besides."""
     there = tuple(Label(place, "this has to hold too") for place in list(required)[:4])
     help = f"with the fewest units that have to stay `{cost}` is {lowest:,.0f}: ask for that much, or let more units go"

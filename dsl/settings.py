@@ -126,7 +126,9 @@ _CONDITIONS = {
 _LATENCIES = {
     "table": {
         **_CONDITIONS,
-        "seconds": Option("number", Fraction(1, 20), least=0, most=3_600, docs="for each work; a network takes ten times"),
+        "seconds": Option(
+            "number", Fraction(1, 20), least=0, most=3_600, docs="for each work; a network takes ten times"
+        ),
         "works": Option("whole", 1000, least=1, most=1_000_000, docs="most works measured; others are interpolated"),
         "correct": Option("whole", 8, least=0, most=10_000, docs="whole networks that correct the table"),
         "hold": Option("whole", 8, least=0, most=10_000, docs="whole networks that its error is taken on"),
@@ -142,7 +144,9 @@ _DATA = {
 _RACES: dict[str, dict[str, Option]] = {
     "none": {},
     "paired": {
-        "error": Option("number", Fraction(1, 100), least=0.0001, most=0.5, docs="of those stopped, how many may survive"),
+        "error": Option(
+            "number", Fraction(1, 100), least=0.0001, most=0.5, docs="of those stopped, how many may survive"
+        ),
         "chunk": Option("whole", 100, least=50, most=1_000_000, docs="images between two decisions"),
     },
 }
@@ -171,7 +175,9 @@ OPTIONS: dict[str, dict[str, Option]] = {
         "share": Option("flag", True, docs="what candidates of a generation compute alike is computed once"),
         "fold": Option("flag", True, docs="candidates are measured with statistics folded into weights, channels last"),
         "precision": Option("text", "float32", choices=PRECISIONS[1:], docs="in which candidates are measured"),
-        "race": Option("call", Chosen("none", {}), calls=_RACES, docs="whether candidates that will not survive stop early"),
+        "race": Option(
+            "call", Chosen("none", {}), calls=_RACES, docs="whether candidates that will not survive stop early"
+        ),
         "seed": Option("whole", 0, least=0, docs="seed of the search"),
     },
 }

@@ -1,6 +1,7 @@
 """What a strategy needs of the goals of its search: checked from the text alone."""
 
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from . import errors
@@ -32,7 +33,8 @@ def strategy_faults(block: Block, strategy: Chosen | None, goals: "Sequence[Obje
     if strategy.options.get("ceiling") and goals and all(g.maximize or g.name in METRICS for g in goals):
         why = "a ceiling needs a cost that is minimised"
         yield errors.bad_setting("strategy", why, line.value.span, "nsga2(ceiling = false)")
-    if strategy.name == "prune" and strategy.options["warm"] + strategy.options["tune"] > 1:
+    shares = [strategy.options.get(name) for name in ("warm", "tune")]
+    if strategy.name == "prune" and sum(share for share in shares if isinstance(share, int | Fraction)) > 1:
         why = "`warm` and `tune` leave no steps to prune in"
         yield errors.bad_setting("strategy", why, line.value.span, "prune(warm = 1/4, tune = 1/4)")
     if not isinstance(weights, tuple):

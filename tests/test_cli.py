@@ -459,7 +459,7 @@ def test_write_follows_links(tmp_path: Path) -> None:
         ("E306", "error", "widths"),
         ("w601", "warning", "one possible value"),
         ("std.blocks.residual", "cell", "He et al. 2016"),
-        ("residual", "cell", "shortcut"),
+        ("separable", "cell", "Depthwise"),
         ("std.fusion", "module", "exchange"),
         ("conv", "operator", "dilation"),
         ("learned", "operator", "fields"),
@@ -476,6 +476,12 @@ def test_explain(topic: str, kind: str, words: str, run: Run, as_json: Callable[
     data = as_json("explain", topic)
     assert data["kind"] == kind
     assert data["text"] == out.removesuffix("\n")
+
+
+def test_explain_a_name_of_several_cells(run: Run, as_json: Callable[..., dict[str, Any]]) -> None:
+    found = as_json("explain", "residual")["answers"]
+    assert [answer["name"] for answer in found] == ["std.blocks.residual", "std.hrvit.residual"]
+    assert all(answer["kind"] == "cell" and answer["text"] in run("explain", "residual")[1] for answer in found)
 
 
 def test_explain_error_text(run: Run, golden: Golden) -> None:

@@ -225,16 +225,6 @@ def test_history_and_report(study: tuple[Path, dict[str, Any], str]) -> None:
     assert not re.search(r'(src|href)="(?!data:)', page)
 
 
-def test_the_same_command_finds_it_again(study: tuple[Path, dict[str, Any], str], cache: Path) -> None:
-    folder, data, _ = study
-    before = content(folder / "st")
-    words = ("search", folder / "s.arch", "--study", folder / "st", "--cache", cache, "--device", "cpu")
-    status, again, _ = command(*words)
-    assert status == 0 and again == data and content(folder / "st") == before
-    status, _, said = command(*words, "--seed", 1)
-    assert status == 2 and "another pruning" in said
-
-
 # interruption ------------------------------------------------------------------------------------------------------
 
 
@@ -274,6 +264,18 @@ def test_goes_on_from_every_step(small: Path, tmp_path: Path, cache: Path, monke
         pruned = run(small / "s.arch", again, cache)
         assert content(again) == wanted
         assert [n.name for n in pruned.networks] == ["net-01", "net-02", "net-03"]
+
+
+def test_the_same_command_finds_it_again(small: Path, cache: Path) -> None:
+    before = content(small / "st")
+    words = ("search", small / "s.arch", "--study", small / "st", "--cache", cache, "--device", "cpu")
+    status, data, _ = command(*words)
+    assert status == 0 and len(data["front"]) == 3
+    after = content(small / "st")
+    assert all(after["files"][name] == file for name, file in before.pop("files").items())
+    assert {k: v for k, v in after.items() if k != "files"} == before
+    status, _, said = command(*words, "--seed", 1)
+    assert status == 2 and "another pruning" in said
 
 
 @pytest.mark.parametrize("when", [1, 4, 7])
@@ -379,18 +381,17 @@ def test_as_few_units_as_the_cost_needs(tmp_path: Path) -> None:
             return genome[fine] + 1 >= 9
 
         queue = Queue(left, scores)
-        genome = queue.genome(permitted(queue, [(macs, most[0] * 1.5)], wide))
-        assert genome[fine] + 1 >= 9 and float(macs(np.array([genome], np.int16))[0]) <= most[0] * 1.5
+        genome = queue.genome(permitted(queue, [(macs, most[0] * 2.2)], wide))
+        assert genome[fine] + 1 >= 9 and float(macs(np.array([genome], np.int16))[0]) <= most[0] * 2.2
 
 
 # averages ----------------------------------------------------------------------------------------------------------
 
 
-def test_averages_follow_and_count(study: tuple[Path, dict[str, Any], str], tmp_path: Path, cache: Path) -> None:
+def test_averages_follow_and_count(small: Path, tmp_path: Path, cache: Path) -> None:
     """Averages change places with their weights; a unit matters as much as the more important of the two says."""
-    folder, _, _ = study
     found: list[Pruned] = []
-    run(folder / "s.arch", tmp_path, cache, Listener(begun=found.append))
+    run(small / "s.arch", tmp_path, cache, Listener(begun=found.append))
     trainer = found[0].trainer
     average = trainer.average
     assert average is not None
@@ -429,7 +430,7 @@ def test_constraints_hold(tmp_path: Path, cache: Path) -> None:
 
 
 def test_a_share_of_each_group_stays(tmp_path: Path, cache: Path) -> None:
-    file = written(tmp_path, SPACE, ("to = [7/10, 1/2, 3/10], every = 2", "to = [1/2], every = 2, keep = 1/4"))
+    file = written(tmp_path, WIDTHS, ("every = 2", "to = [1/2], every = 2, keep = 1/4"))
     trainer = run(file, tmp_path / "st", cache).trainer
     assert all(4 * left >= start for left, start in zip(trainer.left.counts(), trainer.start, strict=True))
     assert trainer.spent() <= trainer.full / 2
@@ -451,10 +452,10 @@ def test_shares_are_within_limits(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ([("  validate", "  require macs <= 1k\n  validate")], ["E509", "s.arch:27:11", "ask for that much"]),
+        ([("  validate", "  require macs <= 1k\n  validate")], ["E509", "s.arch:26:11", "ask for that much"]),
         (
             [("  validate", "  require macs <= 60k\n  require fine.width >= 16\n  validate")],
-            ["E509", "s.arch:27:11", "28 |   require fine.width >= 16", "this has to hold too"],
+            ["E509", "s.arch:26:11", "27 |   require fine.width >= 16", "this has to hold too"],
         ),
         ([("every = 2", "every = 2, to = [1/2, 1/3, 1/4, 1/5]")], ["4 budgets need as many removals"]),
         (

@@ -112,7 +112,15 @@ space s { input = [3, 32, 32]
   out = c -> global_pool -> linear(w) -> bn -> linear(4) }
 space s { input = [3, 32, 32]
   head = net }""",
-    "values of attention": """cell net() { w in 1..8
+    "heads of attention": """cell net() { heads in 1..6
+  t = x -> conv(1, 8) -> to_tokens
+  q = t -> linear(heads * 4)
+  k = t -> linear(heads * 4)
+  v = t -> linear(heads * 4)
+  out = attention(q, k, v, heads = heads) -> linear(8, bias = false) -> bn -> to_map(x) -> conv(1, 4) }
+space s { input = [3, 8, 8]
+  head = net }""",
+    "tokens and attention": """cell net() { w in 1..8
   q = x -> conv(1, 4) -> to_tokens
   out = q -> linear(w) -> bn -> relu -> linear(4) -> bn -> to_map(x) -> conv(1, 4) }
 space s { input = [3, 8, 8]
