@@ -1,11 +1,11 @@
 """Side by side in one run: plans over a store, and supernets whose modules read their weights in part.
 
-The space is `elastic.arch`; `modules.py` is the same space as a tree of modules in the style of OFA. Outputs, also with
+The shared space is `elastic.arch`; `modules.py` is the same space as a tree of modules in the style of OFA. Outputs, also with
 recalibrated statistics, are compared bit by bit first. Every step and every candidate begins with its switch. All optimisers
-are fused AdamW, all inputs have their channels last.
+are fused AdamW, inputs of this space have their channels last.
 
 With `ofa`, `nni` or `nvidia-modelopt` installed, their own small networks follow: a step of the supernet restricted to one
-sub-network, against the static network that the same library extracts of it.
+sub-network, against the static network that the same library extracts of it. Their inputs are laid out as torch does.
 """
 
 import copy

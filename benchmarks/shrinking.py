@@ -44,7 +44,7 @@ from hrdsl.runtime.steps import Step
 from hrdsl.runtime.task import Examples, examples
 
 CPU = torch.device("cpu")
-SIZE, BATCH, WHOLE, PRUNING, EVERY = 32, 16, 1500, 400, 25
+SIZE, BATCH, WHOLE, PRUNING, EVERY = 32, 16, 1200, 320, 20
 """Pixels; images of a step; steps of a supernet and of a pruning; steps between two removals."""
 BODY: Mapping[str, Any] = {
     "height": SIZE,
@@ -59,7 +59,7 @@ BODY: Mapping[str, Any] = {
     "expand": 3,
 }
 SPACES: Mapping[Task, tuple[str, Mapping[str, Any]]] = {
-    "segmentation": ("cityscapes.arch", {"classes": 11, "last": 16}),
+    "segmentation": ("cityscapes.arch", {"classes": 11, "last": 16, "layer": "convolution"}),
     "classification": ("imagenet.arch", {"classes": 10, "last": 32, "head_widths": (6, 8, 12, 16)}),
 }
 SHARE, BUDGETS = 0.2, (0.6, 0.4, 0.2, 0.1)
@@ -117,7 +117,7 @@ class Setting:
         self, what: str, seed: int, steps: int, shares: Sequence[float], warm: float, tune: float
     ) -> PruneTrainer:
         kind, importance, strength = KINDS[what]
-        adamw = Chosen("adamw", {"lr": 1e-2, "weight_decay": 1e-2, "eps": 1e-8})
+        adamw = Chosen("adamw", {"lr": 2e-2, "weight_decay": 1e-2, "eps": 1e-8})
         train = {**defaults("train"), "steps": steps, "batch": BATCH, "seed": seed, "optimizer": adamw}
         settings = Settings(tuple(self.full * s for s in shares), EVERY, warm, tune, strength, importance, 0.0)
         space, groups, genes = self.limits.space.graph, self.limits.groups, self.limits.genes
@@ -142,6 +142,7 @@ class Setting:
         trainer.run(progress=Say(f"{self.task} {what} {seed}"), reached=lambda k: self.measured(trainer))
         return [network for _, network in sorted(trainer.networks.items())]
 
+    @torch.no_grad()
     def measured(self, trainer: PruneTrainer) -> dict[str, Any]:
         """mIoU on validation images (NaN if an output is not finite), the share of the MACs, units left on each branch."""
         plan = trainer.planner(trainer.left.genome)
@@ -151,7 +152,14 @@ class Setting:
             kept[name] += count
         forced = [(e.step, e.removed, e.forced, e.strength) for e in trainer.events]
         miou = plan_miou(plan, self.validation)
-        return {"miou": miou, "share": trainer.spent() / self.full, "units": dict(kept), "removals": forced}
+        loss = mean(float(trainer.recipe.loss(plan(x, "stored"), y)) for x, y in self.validation.chunks(50))
+        return {
+            "miou": miou,
+            "loss": loss,
+            "share": trainer.spent() / self.full,
+            "units": dict(kept),
+            "removals": forced,
+        }
 
 
 class Say:

@@ -26,6 +26,7 @@ def declare(verbs: "Verbs") -> None:
         "--batch", metavar="N", type=whole(), help="images in a step (default: those of the `train` block)"
     )
     parser.add_argument("--seed", metavar="N", type=whole(0), help="seed of weights and batches (default: the block's)")
+    parser.add_argument("--compile", action="store_true", help="train through torch.compile, whatever the block says")
     parser.add_argument("--train", metavar="NAME", help="the `train` block of that name (default: the first)")
     parser.add_argument(
         "--weights", metavar="FILE", type=Path, help="begin with these weights (safetensors), not fresh"
@@ -57,6 +58,7 @@ def retrained(args: Namespace) -> dict[str, Any]:
         raise UsageError(f"space `{space.space.name}` has no `train` block `{args.train}`")
     given = {k: getattr(args, k) for k in ("steps", "batch", "seed") if getattr(args, k) is not None}
     settings = {**(block.settings if block else defaults("train")), **given}
+    settings["compile"] |= args.compile
     try:
         network = network_of(space, args.weights, seed=settings["seed"])
     except ValueError as fault:

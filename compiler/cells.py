@@ -56,7 +56,7 @@ class Program:
         out = 0
         with _sizes_as_symbols():
             for function, reads, weights, gives, dead in self.cells:
-                made = function(*[values[i] for i in reads], *weights)
+                made = function(*[values[i] for i in reads], *[w.contiguous() for w in weights])
                 values.update(zip(gives, made, strict=True))
                 out = gives[-1]
                 for i in dead:
@@ -137,7 +137,7 @@ def _form(group: Sequence[Live], reads: Sequence[int], gives: Sequence[int]) -> 
         )
         for live in group
     ]
-    return repr((calls, [places[i] for i in gives]))
+    return repr((calls, [places[i] for i in gives], [i == 0 for i in reads]))
 
 
 WIDTH = "width"

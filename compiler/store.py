@@ -63,6 +63,7 @@ class Store:
         self.gradient = torch.zeros(total, dtype=dtype, device=device)
         self._views: dict[tuple[str, tuple[Runs, ...]], View] = {}
         self._homes: dict[int, Tensor] = {}
+        self._fresh: list[Tensor] = []
         self.initialise()
         self.flat = self.flat.to(device)
 
@@ -110,7 +111,12 @@ class Store:
     @contextmanager
     def collecting(self, aliases: Sequence[nn.Parameter], alone: bool = False) -> Iterator[None]:
         """Around a backward pass: autograd hands fresh gradients over, which is faster than adding in place, and they are
-        added to the flat gradient at the end. `alone`: they replace what is there, which needs no clearing before."""
+        added to the flat gradient at the end. `alone`: they replace what is there, which needs no clearing before.
+
+        They are released at the next backward pass: were nothing alive between steps, the allocator of the C library would
+        hand the memory of a step back to the system, and fault it in again.
+        """
+        self._fresh.clear()
         for alias in aliases:
             alias.grad = None
         try:
@@ -121,6 +127,7 @@ class Store:
                 home.new_zeros(()).expand_as(home) if a.grad is None else a.grad
                 for a, home in zip(aliases, homes, strict=True)
             ]
+            self._fresh = [alias.grad for alias in aliases if alias.grad is not None]
             if fresh:
                 (torch._foreach_copy_ if alone else torch._foreach_add_)(homes, fresh)
             for alias in aliases:
@@ -151,6 +158,7 @@ class Store:
         """Drop every alias: what was made over the store before is stale, as after `to`."""
         self._views.clear()
         self._homes.clear()
+        self._fresh.clear()
         self.generation += 1
 
     def state_dict(self) -> dict[str, Tensor]:

@@ -161,6 +161,7 @@ OPTIONS: dict[str, dict[str, Option]] = {
         "clip": Option("number", 0, least=0, docs="longest gradient of a step; 0: any"),
         "ema": Option("number", 0, least=0, most=1, docs="weights are averaged, and keep this share; 0: they are not"),
         "precision": Option("text", "auto", choices=PRECISIONS, docs="auto: bfloat16 on CUDA"),
+        "compile": Option("flag", False, docs="steps run through `torch.compile`"),
         "steps": Option("whole", 1500, least=1, most=100_000_000, docs="optimiser steps"),
         "batch": Option("whole", 16, least=1, most=100_000, docs="images in a step"),
         "accumulate": Option("whole", 1, least=1, most=100_000, docs="equal parts of the batch, one after the other"),

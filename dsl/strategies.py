@@ -37,6 +37,10 @@ def strategy_faults(block: Block, strategy: Chosen | None, goals: "Sequence[Obje
     if strategy.name == "prune" and sum(share for share in shares if isinstance(share, int | Fraction)) > 1:
         why = "`warm` and `tune` leave no steps to prune in"
         yield errors.bad_setting("strategy", why, line.value.span, "prune(warm = 1/4, tune = 1/4)")
+    apart = [str(x.target) for x in block.lines if isinstance(x, Fix) and str(x.target) in ("split", "race")]
+    if strategy.name == "prune" and apart:
+        why = f"`prune` trains one network: leave out `{apart[0]}`"
+        yield errors.bad_setting("strategy", why, line.value.span, "nsga2(population = 40)")
     if not isinstance(weights, tuple):
         return
     if weights and len(weights) != count:

@@ -1,11 +1,12 @@
 """Training of one network, by the same recipe as a supernet and with torch's own optimisers."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 
+from . import compiling
 from .average import NetworkAverage
 from .device import autocast
 from .steps import Progress, Recipe, Step, require_finite
@@ -28,9 +29,11 @@ def train_network(
     network.to(device).train()
     optimizer = _optimizer(network, recipe)
     average = NetworkAverage(network, recipe.ema) if recipe.ema else None
+    forward = compiling.network(network) if recipe.compile else network
     begun = time.monotonic()
     for step in range(recipe.steps):
-        loss = _gradients(network, recipe, step)
+        with compiling.explained():
+            loss = _gradients(forward, recipe, step)
         require_finite(loss, step)
         if recipe.clip:
             torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.clip)
@@ -47,12 +50,12 @@ def train_network(
     network.eval()
 
 
-def _gradients(network: torch.nn.Module, recipe: Recipe, step: int) -> float:
+def _gradients(forward: Callable[..., Any], recipe: Recipe, step: int) -> float:
     """The mean loss over the parts of the batch; its gradients are in the network."""
     total = torch.zeros((), device=recipe.device)
     for images, labels in recipe.batches(step, recipe.parts, range(recipe.parts)):
         with autocast(recipe.device, recipe.precision):
-            loss = recipe.loss(network(images), labels) / recipe.parts
+            loss = recipe.loss(forward(images), labels) / recipe.parts
         loss.backward()  # type: ignore[no-untyped-call]
         total += loss.detach()
     return float(total)

@@ -41,6 +41,7 @@ class Recipe:
         self.seed: int = settings["seed"]
         self.parts: int = settings["accumulate"]
         self.precision: str = settings["precision"]
+        self.compile: bool = settings["compile"]
         self.clip = float(settings["clip"])
         self.ema = float(settings["ema"])
         self.peak = float(settings["optimizer"].options["lr"])

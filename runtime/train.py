@@ -13,7 +13,7 @@ from torch import Tensor
 from ..compiler.api import Compiled
 from ..compiler.plan import Planner
 from ..compiler.store import Store
-from . import checkpoint
+from . import checkpoint, compiling
 from .average import Average
 from .device import autocast
 from .distributed import ALONE, Group
@@ -51,6 +51,7 @@ class SupernetTrainer:
         self.architectures = Sampler(compiled, settings)
         self.store = Store(compiled.graph, settings["seed"], device)
         self.planner = Planner(compiled.graph, self.store)
+        self.cells = compiling.cells(self.planner) if self.recipe.compile else None
         self.optimizer = Optimizer(self.store, settings["optimizer"].name, settings["optimizer"].options)
         self.average = Average(self.optimizer, self.recipe.ema) if self.recipe.ema else None
         self.readings = Readings(self.planner)
@@ -66,7 +67,8 @@ class SupernetTrainer:
         recipe, step, sample = self.recipe, self.done, self.settings["sample"]
         architectures = self.architectures(step)
         boxes = self.readings.of(tuple(architectures))
-        loss = self._gradients(architectures, boxes)
+        with compiling.explained():
+            loss = self._gradients(architectures, boxes)
         require_finite(loss, step)
         self.group.add(self.optimizer.gradients(boxes))
         if recipe.clip:
@@ -94,7 +96,7 @@ class SupernetTrainer:
             for genes in architectures:
                 plan = self.planner(genes)
                 with autocast(self.device, self.recipe.precision):
-                    logits = plan(images, "batch")
+                    logits = plan(images, "batch") if self.cells is None else self.cells(genes)(images)
                 loss = self._loss(logits, labels, teacher)
                 if sample.options.get("distill") and teacher is None:
                     teacher = logits.detach()

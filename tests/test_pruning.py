@@ -462,6 +462,7 @@ def test_shares_are_within_limits(tmp_path: Path) -> None:
             [("in 1..16", "in {1, 3, 16}"), ("in 8..32 step 4", "in {1, 16}"), ("width in 1..24", "width = 24")],
             ["E508", "s.arch:5:1", "`fine.width`", "`coarse.width`"],
         ),
+        ([("  validate", "  race = paired()\n  validate")], ["E501", "leave out `race`"]),
         ([("every = 2", "every = 2, warm = 3/4, tune = 1/2")], ["E501", "warm", "tune"]),
     ],
 )
