@@ -32,6 +32,7 @@ class Supernet:
 
     def __init__(self) -> None:
         import torch
+
         from hrdsl.compiler.api import compile_file
         from hrdsl.compiler.plan import Planner
         from hrdsl.compiler.store import Store
@@ -94,13 +95,27 @@ def main() -> None:
     if sys.argv[1:] == ["run"]:
         print(json.dumps(run()))
         return
-    done = subprocess.run([sys.executable, __file__, "run"], check=True, capture_output=True, text=True, cwd=Path(__file__).parent)
+    done = subprocess.run(
+        [sys.executable, __file__, "run"], check=True, capture_output=True, text=True, cwd=Path(__file__).parent
+    )
     found = json.loads(done.stdout)
     report = Report("Pruning of the HR-NAS segmentation supernet, 2x3x128x256", ["what", "figure"])
-    for name, unit in (("step", "s"), ("removal", "s"), ("first", "s"), ("rest", "s"), ("gigabytes", "GB"), ("groups", "")):
+    for name, unit in (
+        ("step", "s"),
+        ("removal", "s"),
+        ("first", "s"),
+        ("rest", "s"),
+        ("gigabytes", "GB"),
+        ("groups", ""),
+    ):
         report.add(name, f"{found[name]:.3f} {unit}")
     report.targets += [
-        Target("a removal, share of a training step for each group", 0.02, found["removal"] / found["step"] / found["groups"], "x"),
+        Target(
+            "a removal, share of a training step for each group",
+            0.02,
+            found["removal"] / found["step"] / found["groups"],
+            "x",
+        ),
         Target("a removal, share of a training step", 0.1 * 0.94 / 1.86 / 0.47, found["removal"] / found["step"], "x"),
         Target("a step after half of the units are gone", 0.58, found["rest"] / found["step"], "x"),
         Target("memory of the process", 0.9, found["gigabytes"], "GB"),

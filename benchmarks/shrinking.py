@@ -44,8 +44,10 @@ from hrdsl.runtime.steps import Step
 from hrdsl.runtime.task import Examples, examples
 
 CPU = torch.device("cpu")
-SIZE, BATCH, WHOLE, PRUNING, EVERY = 32, 16, 1200, 320, 20
-"""Pixels; images of a step; steps of a supernet and of a pruning; steps between two removals."""
+SIZE, BATCH, PRUNING, EVERY = 32, 16, 320, 20
+"""Pixels; images of a step; steps of a pruning; steps between two removals."""
+WHOLE: Mapping[Task, int] = {"segmentation": 1200, "classification": 600}
+"""Steps of a supernet."""
 BODY: Mapping[str, Any] = {
     "height": SIZE,
     "columns": SIZE,
@@ -125,7 +127,7 @@ class Setting:
 
     def supernet(self, seed: int) -> dict[str, Any]:
         """How good it is; its weights are in the folder."""
-        trainer = self.trainer("chance", seed, WHOLE, (1.0,), 1.0, 0.0)
+        trainer = self.trainer("chance", seed, WHOLE[self.task], (1.0,), 1.0, 0.0)
         trainer.run(progress=Say(f"{self.task} supernet {seed}"))
         save_file({"flat": trainer.store.flat.detach()}, self.weights(seed))
         return self.measured(trainer)
@@ -255,7 +257,7 @@ def quality(runs: Runs, seeds: Sequence[int], kinds: Sequence[str]) -> list[Targ
 
 
 def middle(networks: Sequence[Mapping[str, Any]]) -> float:
-    return mean(n["miou"] for n in networks)
+    return float(mean(n["miou"] for n in networks))
 
 
 def budgets(runs: Runs, seeds: Sequence[int]) -> list[Target]:

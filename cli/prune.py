@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..dsl.model import COSTS
 from ..dsl.settings import OPTIONS as SEARCH
 from .common import UsageError, add_file, add_space, compiled, print_line, show, whole
 from .progress import Meter
@@ -36,10 +37,13 @@ def declare(verbs: "Verbs") -> None:
         metavar="SHARE",
         type=share,
         action="append",
-        help="share of the cost to reach (default 1/2); again for more",
+        help="share of the cost to reach (default: the limit of the space, else 1/2); again for more",
     )
     parser.add_argument(
-        "--cost", choices=OPTIONS["cost"].choices, default="macs", help="the cost that is meant (default: macs)"
+        "--cost",
+        choices=[c for c in OPTIONS["cost"].choices if c in COSTS],
+        default="macs",
+        help="the cost that is meant (default: macs)",
     )
     parser.add_argument(
         "--importance",

@@ -5,6 +5,7 @@ weights and flows are arguments, their sizes are symbols. So the number of graph
 the forms of the space, however many architectures are seen. Statistics of normalisations are those of the batch.
 """
 
+import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ import torch
 import torch._dynamo.config as dynamo
 import torch.fx.experimental._config as symbols
 from torch import Tensor, fx, nn
+from torch._dynamo.exc import BackendCompilerFailed, TorchDynamoException
 
 from .axis import Runs
 from .graph import Graph, Node
@@ -29,14 +31,42 @@ from .store import leaves
 
 MOST = 256
 """How many architectures are kept."""
-Function = Callable[..., tuple[Tensor, ...]]
+log = logging.getLogger(__name__)
+
+
+class Form:
+    """What cells compute that differ in sizes and weights alone: compiled when it first runs, as one graph for all sizes."""
+
+    def __init__(self, module: fx.GraphModule, backend: Any) -> None:
+        self._module = module
+        self._run: Callable[..., tuple[Tensor, ...]] = torch.compile(
+            module, backend=backend, dynamic=True, fullgraph=True
+        )
+
+    @property
+    def compiled(self) -> bool:
+        """Whether torch could do it, as far as is known."""
+        return self._run is not self._module
+
+    def __call__(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """A form that torch cannot trace with open sizes runs as it is. Raises BackendCompilerFailed if its backend fails."""
+        try:
+            found = self._run(*tensors)
+        except BackendCompilerFailed:
+            raise
+        except TorchDynamoException as fault:
+            why = next(filter(None, str(fault).splitlines()), type(fault).__name__)
+            log.warning("a cell runs uncompiled: %s", why)
+            self._run = self._module
+            found = self._module(*tensors)
+        return found
 
 
 class Bound(NamedTuple):
-    """A cell of an architecture: a compiled function of the results of `reads` and of these weights; its results are those of
+    """A cell of an architecture: its form, a function of the results of `reads` and of these weights; its results are those of
     the nodes `gives`, and those of `dead` are not read any more."""
 
-    function: Function
+    form: Form
     reads: tuple[int, ...]
     weights: tuple[nn.Parameter, ...]
     gives: tuple[int, ...]
@@ -52,16 +82,19 @@ class Program:
 
     def __call__(self, x: Tensor) -> Tensor:
         """The network's output, as for training."""
-        values = {0: laid_out(x) if self.channels_last else x}
-        out = 0
+        values, out = {0: self._laid(x)}, 0
         with _sizes_as_symbols():
-            for function, reads, weights, gives, dead in self.cells:
-                made = function(*[values[i] for i in reads], *[w.contiguous() for w in weights])
-                values.update(zip(gives, made, strict=True))
+            for form, reads, weights, gives, dead in self.cells:
+                made = form(*[values[i] for i in reads], *map(_dense, weights))
+                values.update(zip(gives, map(self._laid, made), strict=True))
                 out = gives[-1]
                 for i in dead:
                     del values[i]
         return values[out]
+
+    def _laid(self, x: Tensor) -> Tensor:
+        """A flow between cells: laid out alike wherever it comes from; else each layout would be a graph of its own."""
+        return laid_out(x) if self.channels_last and x.dim() == 4 else x.contiguous()
 
 
 class Cells:
@@ -71,8 +104,8 @@ class Cells:
         """`backend`: of `torch.compile`."""
         self.planner = planner
         self.backend = backend
-        self.forms: dict[str, Function] = {}
-        """The compiled functions, by what they compute."""
+        self.forms: dict[str, Form] = {}
+        """Those seen, by what they compute."""
         self._names = [node.name for node in planner.graph.nodes]
         self._programs: OrderedDict[tuple[int, ...], Program] = OrderedDict()
         self._generation = planner.store.generation
@@ -93,30 +126,29 @@ class Cells:
         return found
 
     def _make(self, lives: tuple[Live, ...]) -> Program:
-        groups = [tuple(group) for _, group in groupby(map(_open, lives), lambda live: instance(self._names[live.node]))]
+        last = channels_last(self.planner.graph, lives)
+        groups = [
+            tuple(group) for _, group in groupby(map(_open, lives), lambda live: instance(self._names[live.node]))
+        ]
         readers = {i: k for k, group in enumerate(groups) for live in group for i in live.inputs}
-        readers[lives[-1].node] = len(groups)
-        return Program(
-            [self._cell(group, k, readers) for k, group in enumerate(groups)],
-            channels_last(self.planner.graph, lives),
-        )
+        readers |= {live.node: len(groups) for live in lives[-1:]}
+        return Program([self._cell(group, k, readers, last) for k, group in enumerate(groups)], last)
 
-    def _cell(self, group: tuple[Live, ...], number: int, readers: dict[int, int]) -> Bound:
-        """`readers`: the last cell that reads a node."""
+    def _cell(self, group: tuple[Live, ...], number: int, readers: dict[int, int], last: bool) -> Bound:
+        """`readers`: the last cell that reads a node. `last`: maps have their channels last."""
         own = {live.node for live in group}
         reads = tuple(dict.fromkeys(i for live in group for i in live.inputs if i not in own))
         gives = tuple(live.node for live in group if readers.get(live.node, number) > number)
-        form = _form(group, reads, gives)
-        function = self.forms.get(form)
-        if function is None:
-            made = _Cell(self.planner.graph).made(group, reads, gives)
-            function = self.forms[form] = torch.compile(made, backend=self.backend, dynamic=True, fullgraph=True)
+        key = _form(group, reads, gives) + " last" * last
+        form = self.forms.get(key)
+        if form is None:
+            form = self.forms[key] = Form(_Cell(self.planner.graph).made(group, reads, gives), self.backend)
         store, weights = self.planner.store, list[nn.Parameter]()
         for live in group:
             for name, runs in live.entry.weights:
                 weights += leaves(store.view(f"{self._names[live.node]}.{name}", runs))
         dead = tuple(i for i in reads if readers[i] == number)
-        return Bound(function, reads, tuple(weights), gives, dead)
+        return Bound(form, reads, tuple(weights), gives, dead)
 
 
 def instance(name: str) -> str:
@@ -194,6 +226,11 @@ class _Cell(_Builder):
         width = self.shape(args[1], 0) if WIDTH in args else None
         filled = [width if a is WIDTH else True if a is TRAINING else a for a in args]
         return self.call(path, tuple(filled), kwargs)
+
+
+def _dense(weight: Tensor) -> Tensor:
+    """A weight laid out alike whatever part of the store it is; else each layout would be a graph of its own."""
+    return weight if weight.dim() == 1 else weight.clone(memory_format=torch.contiguous_format)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .instruction import Instruction
+from .instruction import Instruction, Placed
 from .merge import CONVOLUTIONS
 from .union import Moments, evaluating, needed, normalised
 
@@ -21,6 +21,8 @@ ACTIVATIONS: dict[Callable[..., Any], tuple[str, list[float]]] = {
     F.relu6: ("hardtanh", [0.0, 6.0]),
 }
 """Activations that a convolution may end with: they commute with rounding, so results stay the same to the last bit."""
+MODES = "nearest", "bilinear"
+"""Enlargements whose weights sum to 1."""
 OWNED = torch.add, torch.mul, torch.batch_norm
 """What fills memory of its own."""
 
@@ -59,20 +61,18 @@ class Convolution:
         weight = self.weight.to(dtype).contiguous(memory_format=torch.channels_last)
         bias = None if self.bias is None else self.bias.to(dtype)
         if weight.is_cpu and torch._C._has_mkldnn:
-            return _packed(weight, bias, self.how, self.activation)
+            return _fused(weight, bias, self.how, self.activation)
         return _plain(weight, bias, self.how, self.activation)
 
 
-def _packed(weight: Tensor, bias: Tensor | None, how: tuple[int, ...], activation: Any) -> Callable[[Tensor], Tensor]:
-    """Through oneDNN, with the weight in the order that it wants."""
+def _fused(weight: Tensor, bias: Tensor | None, how: tuple[int, ...], activation: Any) -> Callable[[Tensor], Tensor]:
+    """Through oneDNN, which lays out the weight as the size of a map wants it."""
     stride, padding, dilation = ([n, n] for n in how[:3])
-    reorder = torch._C._nn.mkldnn_reorder_conv2d_weight
-    laid = reorder(weight.to_mkldnn(), padding, stride, dilation, how[3])
     name, scalars = ACTIVATIONS[activation] if activation is not None else ("none", [])
     call = torch.ops.mkldnn._convolution_pointwise
 
     def convolve(x: Tensor) -> Tensor:
-        out: Tensor = call(x, laid, bias, padding, stride, dilation, how[3], name, scalars, "")
+        out: Tensor = call(x, weight, bias, padding, stride, dilation, how[3], name, scalars, "")
         return out
 
     return convolve
@@ -100,7 +100,8 @@ def frozen(
     constants = dict[int, Any]()
     made = _without_constants(map(evaluating, calls), constants)
     if fold:
-        made = _activated(needed(_folded(made, moments, constants), results), set(results))
+        made = _pushed(_folded(made, moments, constants))
+        made = _activated(needed(made, results), set(results))
     out = [_bound(i, moments, dtype) for i in made]
     return Frozen(out, {k: _cast(v, dtype) for k, v in constants.items()})
 
@@ -138,6 +139,82 @@ def _folded(
     return out
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """A map that a convolution reads: the place of its register among what is given, and, where it is enlarged before, the
+    place of its size and how it is enlarged."""
+
+    place: int
+    size: int | None = None
+    how: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pushed:
+    """A convolution of single pixels over maps side by side, some of them enlarged before: W [a; up b] = W_a a + up(W_b b),
+    since both are linear and the weights of an enlargement sum to 1. So fewer channels are enlarged, and none are copied.
+    What is enlarged is so in float32, which is faster, and added in it."""
+
+    convolution: Convolution
+    parts: tuple[Part, ...]
+
+    def packed(self, dtype: torch.dtype) -> Callable[..., Tensor]:
+        """As one call of its registers."""
+        weight, bias = self.convolution.weight, self.convolution.bias
+        pieces = list[Callable[[Tensor], Tensor]]()
+
+        def convolve(*given: Any) -> Tensor:
+            if not pieces:
+                cut = weight.split([given[p.place].shape[1] for p in self.parts], 1)
+                biases = [bias, *[None] * len(cut)]
+                pieces.extend(
+                    replace(self.convolution, weight=w, bias=b).packed(dtype) for w, b in zip(cut, biases, strict=False)
+                )
+            out: Tensor | None = None
+            for part, piece in zip(self.parts, pieces, strict=True):
+                y = piece(given[part.place]).float()
+                y = y if part.size is None else F.interpolate(y, given[part.size], **part.how or {})
+                out = y if out is None else out.add_(y)
+            assert out is not None
+            return out.to(dtype)
+
+        return convolve
+
+
+def _pushed(calls: Sequence[Instruction]) -> list[Instruction]:
+    """Convolutions of single pixels moved in front of what joins and enlarges their maps, where they have fewer channels."""
+    makers, out = {i.out: i for i in calls}, list[Instruction]()
+    for i in calls:
+        if isinstance(i.fn, Convolution) and i.fn.weight.shape[2:] == (1, 1) and i.fn.how == (1, 0, 1, 1):
+            registers, parts = _parts(i.slots[0], makers)
+            if len(registers) > 1 and len(parts) * i.fn.weight.shape[0] <= i.fn.weight.shape[1]:
+                i = Instruction(Pushed(i.fn, parts), registers, (), {}, i.out)
+        out.append(i)
+    return out
+
+
+def _parts(register: int, makers: Mapping[int, Instruction]) -> tuple[tuple[int, ...], tuple[Part, ...]]:
+    """What a map is joined of and enlarged from: registers, and the parts that name them by place."""
+    joined = makers.get(register)
+    several = joined.slots if joined is not None and _joins(joined) else (register,)
+    registers, parts = list[int](), list[Part]()
+    for each in several:
+        i = makers.get(each)
+        enlarged = i is not None and i.fn is F.interpolate and len(i.slots) == 2 and i.kwargs.get("mode") in MODES
+        if i is not None and enlarged:
+            parts.append(Part(len(registers), len(registers) + 1, i.kwargs))
+            registers += i.slots
+        else:
+            parts.append(Part(len(registers)))
+            registers.append(each)
+    return tuple(registers), tuple(parts)
+
+
+def _joins(i: Instruction) -> bool:
+    """Whether a call puts maps side by side, each of them once."""
+    return isinstance(i.fn, Placed) and i.fn.fn is torch.cat and i.consts == (1,) and len({*i.slots}) == len(i.slots)
+
+
 def _how(stride: int, padding: int, dilation: int, groups: int) -> tuple[int, int, int, int]:
     return stride, padding, dilation, groups
 
@@ -162,7 +239,7 @@ def _activated(calls: Sequence[Instruction], results: set[int]) -> list[Instruct
 
 def _bound(i: Instruction, moments: Mapping[int, Moments], dtype: torch.dtype) -> Instruction:
     """With its weights: those of normalisations stay as they are, whatever the type of what flows."""
-    if isinstance(i.fn, Convolution):
+    if isinstance(i.fn, Convolution | Pushed):
         return i._replace(fn=i.fn.packed(dtype))
     if i.norm is not None:
         return normalised(i, moments[i.out])

@@ -1,6 +1,7 @@
 """One call of a plan: a function, the registers it reads and writes, and its constants. Imports torch and the operators."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cache, partial
 from pkgutil import resolve_name
 from typing import Any, NamedTuple
@@ -72,7 +73,7 @@ def instruction(fn: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, A
         registers: list[int] = []
         constants: list[Any] = []
         template = _number(args, registers, constants, _count(args))
-        fn, slots, rest = _placed(fn, template), tuple(registers), tuple(constants)
+        fn, slots, rest = Placed(fn, template), tuple(registers), tuple(constants)
     flags = tuple(k for k, a in enumerate(rest) if isinstance(a, str) and a == TRAINING)
     consts = tuple(True if k in flags else a for k, a in enumerate(rest))
     return Instruction(fn, slots, consts, kwargs, out, None, flags)
@@ -103,14 +104,19 @@ def _number(args: Sequence[Any], registers: list[int], constants: list[Any], fir
     return out
 
 
-def _placed(fn: Callable[..., Any], template: list[Any]) -> Callable[..., Any]:
-    def fill(places: list[Any], values: tuple[Any, ...]) -> list[Any]:
-        return [values[p] if isinstance(p, int) else fill(p, values) for p in places]
+@dataclass(frozen=True, slots=True, eq=False)
+class Placed:
+    """A function of arguments that stand in lists: `template` has their places among the values that a call is given."""
 
-    def call(*values: Any, **kwargs: Any) -> Any:
-        return fn(*fill(template, values), **kwargs)
+    fn: Callable[..., Any]
+    template: list[Any]
 
-    return call
+    def __call__(self, *values: Any, **kwargs: Any) -> Any:
+        return self.fn(*_filled(self.template, values), **kwargs)
+
+
+def _filled(places: list[Any], values: tuple[Any, ...]) -> list[Any]:
+    return [values[p] if isinstance(p, int) else _filled(p, values) for p in places]
 
 
 # Functions ---------------------------------------------------------------------------------------------------------

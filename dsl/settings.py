@@ -84,7 +84,7 @@ _EVOLUTION = {
     "mutation": Option("number", Fraction(1, 50), least=0, most=1, docs="probability for each decision"),
     "pairing": _PAIRING,
 }
-_PRICES = ("macs", "parameters", "peak_activation_bytes")
+_PRICES = ("macs", "parameters", "peak_activation_bytes", "latency_ms")
 _IMPORTANCE = ("factors", "magnitude", "taylor")
 _STRATEGIES = {
     "nsga2": {

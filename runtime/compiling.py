@@ -37,7 +37,7 @@ def explained() -> Iterator[None]:
     except RuntimeError as fault:
         if not type(fault).__module__.startswith(("torch._dynamo", "torch._inductor")):
             raise
-        why = next(filter(None, str(fault).splitlines()), type(fault).__name__)
+        why = " ".join([line for line in str(fault).splitlines() if line][:2]) or type(fault).__name__
         raise RunError(
             f"torch.compile failed: {why}; on a CPU it needs a C++ compiler such as g++; or leave out `compile`"
         ) from fault

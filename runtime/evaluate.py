@@ -1,8 +1,12 @@
 """How good a candidate is: statistics recalibrated for it, then the metric on validation images."""
 
+from collections.abc import Callable
+
 import torch
+from torch import Tensor
 
 from ..compiler.plan import Plan, Planner
+from .capture import Repeated, Results, recorder
 from .device import autocast
 from .task import Examples, MeanIoU
 
@@ -20,15 +24,9 @@ def recalibrate(plan: Plan, images: Examples, batch: int = CALIBRATION_BATCH) ->
         plan(x, "calibrate")
 
 
-@torch.no_grad()
 def plan_miou(plan: Plan, data: Examples) -> float:
     """Mean IoU of an architecture over the store, with its recalibrated statistics."""
-    metric = MeanIoU(data.classes, data.ignore, data.images.device)
-    for x, labels in data.chunks(BATCH):
-        with autocast(data.images.device):
-            logits = plan(x, "stored")
-        metric.add(logits, labels)
-    return metric.value()
+    return _miou(lambda x: plan(x, "stored"), data)
 
 
 def candidate_miou(planner: Planner, genes: tuple[int, ...], calibration: Examples, validation: Examples) -> float:
@@ -38,13 +36,23 @@ def candidate_miou(planner: Planner, genes: tuple[int, ...], calibration: Exampl
     return plan_miou(plan, validation)
 
 
-@torch.no_grad()
 def network_miou(network: torch.nn.Module, data: Examples) -> float:
     """Mean IoU of a network in evaluation mode."""
-    metric = MeanIoU(data.classes, data.ignore, data.images.device)
     network.eval()
+    return _miou(network, data)
+
+
+@torch.no_grad()
+def _miou(network: Callable[[Tensor], Tensor], data: Examples) -> float:
+    device = data.device
+    metric = MeanIoU(data.classes, data.ignore, device)
+
+    def call(x: Tensor) -> Results:
+        with autocast(device):
+            return [(0, network(x))]
+
+    run = Repeated(call, recorder(device), len(data) // BATCH)
     for x, labels in data.chunks(BATCH):
-        with autocast(data.images.device):
-            logits = network(x)
-        metric.add(logits, labels)
+        for _, logits in run(x):
+            metric.add(logits, labels)
     return metric.value()

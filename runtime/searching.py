@@ -118,8 +118,7 @@ def supernet(
 
 def calibration_of(trainer: SupernetTrainer, run: Run) -> Examples:
     """The training images that renew the statistics of a candidate."""
-    kept = trainer.data
-    return Examples(kept.images[: run.settings["recalibrate"]], kept.labels, kept.classes, kept.ignore)
+    return trainer.data.first(run.settings["recalibrate"])
 
 
 def evaluator_of(trainer: SupernetTrainer, run: Run, cache: Path | None = None) -> Evaluator:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..dsl.settings import completed
 from .faults import RunError
+from .feed import Feed
 from .schedule import rate
 from .task import Examples, class_weights, segmentation_loss
 
@@ -47,6 +48,7 @@ class Recipe:
         self.peak = float(settings["optimizer"].options["lr"])
         self._smoothing = float(settings["label_smoothing"])
         self._weights = class_weights(data, device)
+        self._feed = Feed(data, lambda step: rows(self.seed, step, len(data), self.batch))
 
     def rate(self, step: int) -> float:
         """The learning rate of a step."""
@@ -61,10 +63,11 @@ class Recipe:
         share = self.batch // parts
         if share * parts != self.batch:
             raise RunError(f"a batch of {self.batch} images has no {parts} equal parts; choose another `batch`")
-        chosen = rows(self.seed, step, len(self.data), self.batch)
+        images, labels = self._feed(step)
         for part in mine:
             seed_dropout(self.seed, step, part)
-            yield self.data.batch(chosen[part * share : (part + 1) * share].to(self.device))
+            own = slice(part * share, (part + 1) * share)
+            yield self.data.ready(images[own], labels[own])
 
 
 def rows(seed: int, step: int, count: int, batch: int) -> Tensor:

@@ -12,6 +12,7 @@ from ..dsl import errors
 from ..dsl.diagnostic import ArchError
 from ..dsl.model import Run
 from ..dsl.settings import Chosen
+from .faults import RunError
 from .objectives import objectives_of, size_of
 from .search import aging, exhaustive, local, nsga2, nsga3
 from .search import random as random_search
@@ -33,8 +34,13 @@ PLAIN = ("population", "generations", "pairing", "ceiling", "children", "tournam
 
 
 def config_of(run: Run, compiled: Compiled, seed: int | None) -> Config:
-    """The strategy's settings for a space under the constraints of the search. Raises ArchError where it holds too many."""
+    """The strategy's settings for a space under the constraints of the search. Raises ArchError where it holds too many, RunError
+    where the strategy evaluates no candidates."""
     strategy: Chosen = run.settings["strategy"]
+    if strategy.name not in ENGINES:
+        raise RunError(
+            f"`search {run.name}` has no candidates: `strategy = {strategy.name}` is for `hrdsl search` alone"
+        )
     config = Config(seed=run.settings["seed"] if seed is None else seed, reference=reference(run, compiled))
     return replace(config, **_given(strategy, run, compiled))
 

@@ -5,7 +5,7 @@ A class for each image is a label map of one pixel, and logits [N, classes] are 
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -18,28 +18,54 @@ from .faults import RunError
 
 BACKGROUND = 0.3
 """Weight of the background class in the loss: it covers most pixels."""
+SHARE = 0.25
+"""Of the free memory of a GPU, for the images of a split."""
 
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """Images uint8 [N, 3, H, W] and labels uint8 [N, H, W], or [N, 1, 1], on the device that computes."""
+    """Images uint8 [N, 3, H, W] and labels uint8 [N, H, W], or [N, 1, 1], on the device that computes, or in main memory."""
 
     images: Tensor
     labels: Tensor
     classes: int
     ignore: int
+    target: torch.device | None = None
+    """The device that computes, where the images are not on it."""
 
     def __len__(self) -> int:
         return len(self.images)
 
+    @property
+    def device(self) -> torch.device:
+        """The device that computes."""
+        return self.target or self.images.device
+
+    def fetch(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Some rows as they are, ready to travel: in memory that a GPU reads by itself."""
+        rows = rows.to(self.images.device, non_blocking=True)
+        images, labels = self.images[rows], self.labels[rows]
+        travels = self.target is not None and self.target.type == "cuda"
+        return (images.pin_memory(), labels.pin_memory()) if travels else (images, labels)
+
+    def ready(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """What was fetched, as networks take it: float images, normalised, and long labels, on the device that computes. The
+        copy does not wait for what the device has to do before."""
+        images, labels = (t.to(self.device, non_blocking=True) for t in (images, labels))
+        return normalise(images), labels.long()
+
     def batch(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Normalised float images and long labels of some rows."""
-        return normalise(self.images[rows]), self.labels[rows].long()
+        return self.ready(*self.fetch(rows))
 
     def chunks(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """All rows in order."""
         for start in range(0, len(self), size):
             yield self.batch(torch.arange(start, min(start + size, len(self)), device=self.images.device))
+
+    def first(self, count: int) -> "Examples":
+        """The first rows."""
+        return replace(self, images=self.images[:count], labels=self.labels[:count])
 
 
 def check(graph: Graph, data: str) -> None:
@@ -79,9 +105,16 @@ def examples(
         found = load(data, split, count, size, cache=cache, task=task)
     except ValueError as fault:
         raise RunError(f"`{data}`: {fault}") from None
-    images, labels = torch.from_numpy(found.images).to(device), torch.from_numpy(found.labels).to(device)
+    images, labels = torch.from_numpy(found.images), torch.from_numpy(found.labels)
     labels = labels if labels.dim() > 1 else labels[:, None, None]
-    return Examples(images, labels, found.classes, found.ignore)
+    if images.nbytes + labels.nbytes > room(device):
+        return Examples(images, labels, found.classes, found.ignore, device)
+    return Examples(images.to(device), labels.to(device), found.classes, found.ignore)
+
+
+def room(device: torch.device) -> float:
+    """How many bytes of images a device may keep: a share of what is free on a GPU."""
+    return torch.cuda.mem_get_info(device)[0] * SHARE if device.type == "cuda" else math.inf
 
 
 def class_weights(data: Examples, device: torch.device) -> Tensor:

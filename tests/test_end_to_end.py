@@ -265,7 +265,7 @@ def test_killed(lab: Lab, tmp_path: Path, words: list[str]) -> None:
     """`kill -9` at ten random moments of a search, training and writing included, resumed each time."""
     environment = {**os.environ, "PYTHONPATH": str(TINY.parent.parent / ".path")}
     script = [sys.executable, __file__, str(tmp_path), str(lab.cache), *words]
-    done = subprocess.run(script, env=environment, capture_output=True, text=True, timeout=120 + 180 * len(words))
+    done = subprocess.run(script, env=environment, capture_output=True, text=True, timeout=600 + 300 * len(words))
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
     assert said["kills"] >= KILLS

@@ -295,6 +295,25 @@ def test_interrupted(small: Path, tmp_path: Path, cache: Path, when: int) -> Non
     assert content(tmp_path)["pruned"] == content(small / "st")["pruned"]
 
 
+@pytest.mark.parametrize("importance", ["taylor", "magnitude"])
+def test_interrupted_with_other_settings(importance: str, tmp_path: Path, cache: Path) -> None:
+    changes = (
+        ("every = 2", f"every = 2, importance = {importance}"),
+        ("batch = 4", "batch = 4\n  accumulate = 2\n  optimizer = sgd"),
+    )
+    file = written(tmp_path, WIDTHS, *changes)
+    run(file, tmp_path / "whole", cache)
+
+    def stop(step: Step) -> None:
+        if step.step == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(file, tmp_path / "cut", cache, Listener(training=stop))
+    run(file, tmp_path / "cut", cache)
+    assert content(tmp_path / "cut") == content(tmp_path / "whole")
+
+
 def test_interrupted_while_a_network_is_written(
     small: Path, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -429,6 +448,21 @@ def test_constraints_hold(tmp_path: Path, cache: Path) -> None:
     assert min(e.counts[place] for e in pruned.trainer.events) >= 8
 
 
+def test_latency_from_a_table(tmp_path: Path, cache: Path) -> None:
+    """As what budgets are of, and as a limit on the side."""
+    table = "latency = table(seconds = 0, works = 30, correct = 2, hold = 2)"
+    more = f"  require latency_ms <= 10_000\n  {table}\n  validate"
+    pruned = run(written(tmp_path, WIDTHS, ("  validate", more)), tmp_path / "side", cache)
+    assert pruned.trainer.spent() <= pruned.trainer.full / 2
+    changes = ("every = 2", "every = 2, to = [9/10], cost = latency_ms"), ("  validate", f"  {table}\n  validate")
+    pruned = run(written(tmp_path, WIDTHS, *changes), tmp_path / "main", cache)
+    (network,) = pruned.networks
+    assert network.values["latency_ms"] <= 0.9 * pruned.trainer.full
+    changes = changes[0], ("  validate", "  latency = measured()\n  validate")
+    with pytest.raises(RunError, match="latency = table"):
+        run(written(tmp_path, WIDTHS, *changes), tmp_path / "no", cache)
+
+
 def test_a_share_of_each_group_stays(tmp_path: Path, cache: Path) -> None:
     file = written(tmp_path, WIDTHS, ("every = 2", "to = [1/2], every = 2, keep = 1/4"))
     trainer = run(file, tmp_path / "st", cache).trainer
@@ -472,6 +506,21 @@ def test_errors(changes: list[tuple[str, str]], said: list[str], tmp_path: Path,
     assert status in (1, 2)
     assert [s for s in said if s not in words] == [], words
     assert not (tmp_path / "st" / "pruning.ckpt").exists()
+
+
+def test_a_comparison_of_searches_needs_candidates(tmp_path: Path, cache: Path) -> None:
+    words = ("study", "compare", written(tmp_path, WIDTHS), "--study", tmp_path / "st", "--cache", cache)
+    status, _, said = command(*words)
+    assert status == 2 and "`search shrink` has no candidates" in said
+
+
+@pytest.mark.parametrize("cost", ["parameters", "peak_activation_bytes"])
+def test_other_costs(cost: str, tmp_path: Path, cache: Path) -> None:
+    file = written(tmp_path, WIDTHS)
+    words = ("--to", "60%", "--cost", cost, "--every", 1, "--cache", cache, "--device", "cpu")
+    status, data, _ = command("prune", file, "--study", tmp_path / "st", *words)
+    assert status == 0 and 0.8 * 0.6 * data["full"] <= data["front"][0][cost] <= 0.6 * data["full"]
+    assert not np.isnan(json.loads(Path(data["history"]).read_text())["events"][-1]["strength"])
 
 
 @pytest.mark.parametrize("option", [("--workers", 2), ("--from", "x.arch"), ("--convention", "hrvit-paper")])

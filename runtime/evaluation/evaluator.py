@@ -29,6 +29,7 @@ from ...compiler.union import (
     union,
 )
 from ...dsl.settings import Chosen
+from ..capture import Repeated, recorder
 from ..evaluate import BATCH, CALIBRATION_BATCH
 from ..search.front import Genome
 from ..search.problem import Contest, Evaluation
@@ -96,6 +97,7 @@ class Evaluator:
         self.kept: dict[Genome, Scores] = {}
         """What every image says of those who survived the last generation."""
         self._contest: Contest | None = None
+        self._records = recorder(planner.store.flat.device)
         shown = (calibration, CALIBRATION_BATCH), (validation, BATCH)
         self._sizes = [Sizes(next(data.chunks(min(batch, len(data))))[0]) for data, batch in shown]
 
@@ -187,11 +189,12 @@ class Evaluator:
         parts: dict[int, list[Scores]] = {trace.result: [] for trace in group.values()}
         program = self._program(union(group.values()), parts)
         begun, data, quick = clock(), self.validation, self.options.fold
+        run = Repeated(program, self._records, (last - first) // BATCH)
         for start in range(first, last, BATCH):
             rows = torch.arange(start, min(start + BATCH, last), device=data.images.device)
             x, labels = data.batch(rows)
             truth = Truth.of(labels, data.classes, data.ignore)
-            for result, logits in program(x.to(self.options.precision)):
+            for result, logits in run(x.to(self.options.precision)):
                 measuring = clock()
                 parts[result].append(scores(logits, truth, "loss" in self.metrics, quick))
                 self.spent.add("metric", measuring)

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -15,26 +14,41 @@ PART = 10
 """Images whose logits are enlarged at once: few enough for the caches of a processor."""
 
 
-class Truth(NamedTuple):
-    """The labels of some images, [N, H, W], and for each pixel `classes` times the number of its image and label; pixels
-    that are ignored have a label of their own."""
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """The labels of some images, [N, H, W]; `known` has a label of its own, `classes`, where they are ignored. What is asked
+    of it is kept: many candidates are measured by one truth."""
 
     labels: Tensor
-    places: Tensor
+    known: Tensor
     classes: int
     ignore: int
+    kept: dict[int, Tensor]
 
     @staticmethod
     def of(labels: Tensor, classes: int, ignore: int) -> "Truth":
-        known = torch.where(labels == ignore, classes, labels)
-        images = torch.arange(len(labels), device=labels.device)[:, None, None]
-        return Truth(labels, ((images * (classes + 1) + known) * classes).int(), classes, ignore)
+        return Truth(labels, torch.where(labels == ignore, classes, labels), classes, ignore, {})
 
-    def counted(self, predicted: Tensor) -> Tensor:
-        """Pixels by label and prediction, for each image: [N, classes, classes]."""
+    def counted(self, predicted: Tensor, scale: int = 0) -> Tensor:
+        """Pixels by label and prediction, for each image: [N, classes, classes]. Predictions are [N, H, W], or, with a scale,
+        [N * cells, scale * scale], as `_by_cells` has them."""
+        if scale not in self.kept:
+            self.kept[scale] = self._places(scale)
         bins = len(self.labels) * (self.classes + 1) * self.classes
-        table = torch.bincount((self.places + predicted).flatten(), minlength=bins)
+        table = torch.bincount((self.kept[scale] + predicted).flatten(), minlength=bins)
         return table.view(-1, self.classes + 1, self.classes)[:, :-1]
+
+    def _places(self, scale: int) -> Tensor:
+        """For each pixel `classes` times the number of its image and label."""
+        k, n = scale // 2, len(self.known)
+        framed = F.pad(self.known, (k, k, k, k), value=self.classes)
+        places = (
+            (torch.arange(n, device=framed.device)[:, None, None] * (self.classes + 1) + framed) * self.classes
+        ).int()
+        if not scale:
+            return places
+        high, wide = (length // scale for length in places.shape[1:])
+        return places.view(n, high, scale, wide, scale).transpose(2, 3).reshape(-1, scale * scale)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +113,11 @@ class Scores:
 def scores(logits: Tensor, truth: Truth, loss: bool = False, quick: bool = False) -> Scores:
     """Of logits [N, C, h, w] of any size. `quick`: those that differ by a few millionths of their size may count as equal."""
     sound = math.isfinite(float(logits.sum(dtype=torch.float32)))
+    scale = _scale(logits, truth.labels) if quick and sound and not loss else 0
+    if scale:
+        return Scores(truth.counted(_by_cells(logits, scale), scale), None, sound)
     cuts = [slice(k, k + PART) for k in range(0, len(logits), PART)]
-    parts = [_predicted(logits[cut], truth.labels[cut], truth, loss, quick) for cut in cuts]
+    parts = [_predicted(logits[cut], truth.labels[cut], truth, loss, quick and sound) for cut in cuts]
     losses = torch.cat([each for _, each in parts if each is not None]) if loss else None
     return Scores(truth.counted(torch.cat([predicted for predicted, _ in parts])), losses, sound)
 
@@ -111,14 +128,53 @@ def _predicted(logits: Tensor, labels: Tensor, truth: Truth, loss: bool, quick: 
     losses = None
     if loss:
         losses = F.cross_entropy(full, labels, ignore_index=truth.ignore, reduction="none").double().sum((1, 2))
-    return _quick_argmax(full.contiguous()) if quick else full.argmax(1), losses
+    return _largest(full.contiguous(), 1) if quick else full.argmax(1), losses
 
 
-def _quick_argmax(full: Tensor) -> Tensor:
-    """The class with the largest of [N, C, H, W], overwritten: its number stands in the last bits of each float, so that
-    the largest is found without its place, which takes a fraction of the time."""
-    classes = full.shape[1]
+def _largest(values: Tensor, axis: int) -> Tensor:
+    """The place of the largest of float32 values along an axis; they are overwritten. Each has its place in its last bits, so
+    that the largest is found with it, which takes a fraction of the time."""
+    classes = values.shape[axis]
     last = (1 << max(1, (classes - 1).bit_length())) - 1
-    numbers = torch.arange(classes, dtype=torch.int32, device=full.device).view(1, -1, 1, 1)
-    marked = full.view(torch.int32).bitwise_and_(~last).bitwise_or_(numbers).view(torch.float32)
-    return marked.amax(1).view(torch.int32).bitwise_and_(last)
+    shape = [classes if k == axis % values.dim() else 1 for k in range(values.dim())]
+    numbers = torch.arange(classes, dtype=torch.int32, device=values.device).view(shape)
+    marked = values.view(torch.int32).bitwise_and_(~last).bitwise_or_(numbers).view(torch.float32)
+    return marked.amax(axis).view(torch.int32).bitwise_and_(last)
+
+
+def _scale(logits: Tensor, labels: Tensor) -> int:
+    """By how much logits are enlarged to the size of labels, where that is an even number; 0 elsewhere."""
+    if logits.dim() < 4:
+        return 0
+    (h, w), (high, wide) = logits.shape[-2:], labels.shape[-2:]
+    scale = high // h
+    return scale if (high, wide) == (scale * h, scale * w) and scale % 2 == 0 else 0
+
+
+def _by_cells(logits: Tensor, scale: int) -> Tensor:
+    """The class of each pixel of enlarged logits [N, C, h, w], cell by cell: [N * (h + 1) * (w + 1), scale * scale].
+
+    The pixels of one cell are blended from the same four corners. Where these agree on the class, so does every blend of
+    them; only the other cells, few in most images, are enlarged at all. Cells at the rims lie half outside.
+    """
+    _, classes, h, w = logits.shape
+    best = _largest(logits.to(torch.float32, memory_format=torch.contiguous_format, copy=True), 1)
+    framed = F.pad(best[:, None].float(), (1, 1, 1, 1), mode="replicate")[:, 0].to(torch.int16)
+    cells = framed[:, :-1, :-1]
+    same = (framed[:, 1:, 1:] == cells) & (framed[:, :-1, 1:] == cells) & (framed[:, 1:, :-1] == cells)
+    found = cells.reshape(-1, 1).repeat(1, scale * scale)
+    torn = (~same).flatten().nonzero().squeeze(1)
+    image, row, column = torch.unravel_index(torn, same.shape)
+    above, below = (image * h + (row - 1).clamp_(min=0)) * w, (image * h + row.clamp(max=h - 1)) * w
+    left, right = (column - 1).clamp_(min=0), column.clamp(max=w - 1)
+    corners = torch.cat([above + left, above + right, below + left, below + right])
+    values = logits.permute(0, 2, 3, 1).reshape(-1, classes).index_select(0, corners).float().view(4, -1)
+    blended = (_blends(scale, logits.device) @ values).view(scale * scale, -1, classes)
+    return found.index_copy_(0, torn, _largest(blended.transpose(1, 2).contiguous(), 1).to(torch.int16).t())
+
+
+def _blends(scale: int, device: torch.device) -> Tensor:
+    """How each pixel of a cell is blended from its corners, [scale * scale, 4]: bilinear, half-pixel centres."""
+    far = (torch.arange(scale, device=device) + 0.5) / scale
+    each = torch.stack([1 - far, far], 1)
+    return torch.einsum("ya,xb->yxab", each, each).reshape(-1, 4)

@@ -33,9 +33,10 @@ def tabled(run: Run) -> bool:
 
 
 def needed(compiled: Compiled, run: Run) -> bool:
-    """Whether a goal or a limit of a search names a latency."""
+    """Whether a goal or a limit of a search names a latency, or its strategy counts by one."""
     limits = compiled.graph.searches.get(run.name, ())
-    return any(o.name in TIMES for o in run.objectives) or any(reads(c.condition, TIMES) for c in limits)
+    named = [*(o.name for o in run.objectives), run.settings["strategy"].options.get("cost")]
+    return any(name in TIMES for name in named) or any(reads(c.condition, TIMES) for c in limits)
 
 
 def where(chosen: Chosen, device: torch.device) -> tuple[torch.device, Conditions]:

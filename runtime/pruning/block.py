@@ -5,8 +5,9 @@ from pathlib import Path
 import torch
 
 from ...compiler.api import Compiled
-from ...dsl.model import Run
-from ..latency.goal import timed
+from ...dsl.model import TIMES, Run
+from ..faults import RunError
+from ..latency.goal import tabled, timed
 from ..latency.table import Heard
 from ..searching import runs_of
 from .pruning import Job, with_decisions
@@ -31,6 +32,8 @@ def job_of(
     Raises ArchError if a block lacks, RunError.
     """
     train, run = runs_of(compiled, *names)
+    if run.settings["strategy"].options["cost"] in TIMES and not tabled(run):
+        raise RunError("what is measured on the device cannot be counted by units: write `latency = table`")
     space = timed(with_decisions(compiled), run, folder, device, cache, heard)
     settings = run.settings
     seed = train.settings["seed"] + (settings["seed"] if seed is None else seed)

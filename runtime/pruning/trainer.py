@@ -44,8 +44,8 @@ FADED = 1e-3
 class Settings:
     """How to prune: a quarter of the steps to warm up, say, then a removal every so many, the rest to tune.
 
-    `budgets`: the costs to reach, falling. `strength`: of the pull, at first; it is as large as the task's loss is. `keep`: the
-    share of the units of each group that stays.
+    `budgets`: the costs to reach, falling. `strength`: of the pull, at first; without `factors` as the importance there is none.
+    `keep`: the share of the units of each group that stays.
     """
 
     budgets: tuple[float, ...]
@@ -116,7 +116,7 @@ class PruneTrainer:
                 settings.budgets, self.full, self.recipe.steps, settings.every, settings.warm, settings.tune
             )
         }
-        self.strength = settings.strength
+        self.strength = settings.strength if settings.importance == "factors" else 0.0
         self.events: list[Event] = []
         self.networks: dict[int, Report] = {}
         """What `run` was told of the networks that met a budget, by its number."""
@@ -239,7 +239,7 @@ class PruneTrainer:
         self._pull = self._pulled()
 
     def _pulled(self) -> Pull:
-        prices = marginal(self.left, self.cost) / self.mean
+        prices = np.maximum(marginal(self.left, self.cost), 0.0) / (self.mean if self.mean > 0 else np.inf)
         return Pull(self.left, prices.tolist(), self.store.places, self.store.flat.device)
 
     def spent(self) -> float:
