@@ -102,8 +102,22 @@ def frozen(
     if fold:
         made = _pushed(_folded(made, moments, constants))
         made = _activated(needed(made, results), set(results))
-    out = [_bound(i, moments, dtype) for i in made]
-    return Frozen(out, {k: _cast(v, dtype) for k, v in constants.items()})
+    return Frozen([_bound(i, moments, dtype) for i in made], _typed(constants, made, dtype))
+
+
+def gathering(calls: Sequence[Instruction], dtype: torch.dtype) -> Frozen:
+    """The calls as they run while statistics of the batch are gathered: weights of this type, and so are inputs. What
+    normalisations read, and what they gather, stays in float32."""
+    constants = dict[int, Any]()
+    made = _without_constants(map(evaluating, calls), constants)
+    out = [i if i.norm is not None else _bound(i, {}, dtype) for i in made]
+    return Frozen(out, _typed(constants, made, dtype))
+
+
+def _typed(constants: Mapping[int, Any], calls: Iterable[Instruction], dtype: torch.dtype) -> dict[int, Any]:
+    """Weights of this type, but for those of normalisations."""
+    norms = {s for i in calls if i.norm is not None for s in i.slots}
+    return {k: v if k in norms else _cast(v, dtype) for k, v in constants.items()}
 
 
 def _without_constants(calls: Iterable[Instruction], constants: dict[int, Any]) -> list[Instruction]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from ...compiler.frozen import frozen
+from ...compiler.frozen import frozen, gathering
 from ...compiler.instruction import Instruction
 from ...compiler.plan import Planner
 from ...compiler.union import (
@@ -165,13 +165,13 @@ class Evaluator:
         calls = union(group.values())
         norms = {i.out: i for i in calls if i.norm is not None}
         found = {register: self._blank(i) for register, i in norms.items() if register not in self.statistics}
-        chosen = [evaluating(i) for i in needed(calls, found)]
-        program = Program(chosen, ())
+        made = gathering(needed(calls, found), self.options.precision)
+        program = Program(made.calls, (), made.constants)
         for count, (x, _) in enumerate(self.calibration.chunks(CALIBRATION_BATCH) if found else (), 1):
-            for k, i in enumerate(chosen):
+            for k, i in enumerate(made.calls):
                 if i.out in found:
                     program.calls[k] = normalised(i, found[i.out], 1 / count)
-            for _ in program(x):
+            for _ in program(x.to(self.options.precision)):
                 pass
         self.statistics.update(found)
         for register in norms:

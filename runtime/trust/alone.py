@@ -41,7 +41,7 @@ class Single(SupernetTrainer):
     """The training of a supernet, of which every step trains the same architecture."""
 
     def __init__(self, compiled: Compiled, settings: Mapping[str, Any], data: Examples, genome: Genome) -> None:
-        super().__init__(compiled, settings, data, data.images.device)
+        super().__init__(compiled, settings, data, data.device)
         self.genome = genome
         self.architectures = lambda step: [genome]  # type: ignore[assignment]
 
