@@ -60,6 +60,7 @@ def run(args: Namespace) -> int:
             out=args.out / "retrained",
             steps=None,
             batch=None,
+            compile=False,
         )
     )
     exported = _export(best.arch, Path(again["weights"]), args)

@@ -172,6 +172,9 @@ class Pushed:
     convolution: Convolution
     parts: tuple[Part, ...]
 
+    def __call__(self, *given: Any) -> Tensor:
+        return self.packed(self.convolution.weight.dtype)(*given)
+
     def packed(self, dtype: torch.dtype) -> Callable[..., Tensor]:
         """As one call of its registers."""
         weight, bias = self.convolution.weight, self.convolution.bias
@@ -179,7 +182,7 @@ class Pushed:
 
         def convolve(*given: Any) -> Tensor:
             if not pieces:
-                cut = weight.split([given[p.place].shape[1] for p in self.parts], 1)
+                cut = torch.split(weight, [given[p.place].shape[1] for p in self.parts], 1)
                 biases = [bias, *[None] * len(cut)]
                 pieces.extend(
                     replace(self.convolution, weight=w, bias=b).packed(dtype) for w, b in zip(cut, biases, strict=False)

@@ -152,8 +152,29 @@ def test_metrics_by_definition() -> None:
         assert found.metric("loss") == pytest.approx(float(wanted), abs=1e-5)
     halves = [scores(x, Truth.of(y, 5, 255), loss=True) for x, y in zip(logits.split(4), labels.split(4), strict=True)]
     assert Scores.joined(halves).metric("miou") == found.metric("miou")
-    assert found.first(4).metric("loss") == pytest.approx(halves[0].metric("loss"))
+    assert found.ratios("loss").first(4).mean() == pytest.approx(halves[0].metric("loss"))
     assert not scores(logits.clone().fill_(math.nan), Truth.of(labels, 5, 255)).sound
+
+
+@pytest.mark.parametrize("scale", [1, 2, 3, 4, 8])
+@pytest.mark.parametrize("size", [(1, 1), (5, 7), (9, 4)])
+def test_the_quick_way_counts_the_same(scale: int, size: tuple[int, int]) -> None:
+    """As enlarging everything, whatever corners agree: with classes in patches, and without any order."""
+    rng = torch.Generator().manual_seed(scale)
+    labels = torch.randint(0, 5, (3, size[0] * scale, size[1] * scale), generator=rng)
+    labels[:, 0, 0] = 255
+    for sharp in (0.1, 10.0):
+        patches = torch.nn.functional.interpolate(torch.randn(3, 5, 2, 3, generator=rng), size)
+        logits = patches + sharp * torch.randn(3, 5, *size, generator=rng)
+        wanted = scores(logits, Truth.of(labels, 5, 255)).confusions
+        for same in (logits, logits.contiguous(memory_format=torch.channels_last)):
+            before = same.clone()
+            assert torch.equal(scores(same, Truth.of(labels, 5, 255), quick=True).confusions, wanted)
+            assert torch.equal(same, before)
+    uneven = torch.nn.functional.pad(labels, (0, 1), value=255)
+    wanted = scores(logits, Truth.of(uneven, 5, 255)).confusions
+    assert torch.equal(scores(logits, Truth.of(uneven, 5, 255), quick=True).confusions, wanted)
+    assert not scores(logits.fill_(math.nan), Truth.of(labels, 5, 255), quick=True).sound
 
 
 @pytest.mark.parametrize("metric", ["miou", "accuracy", "loss"])
@@ -162,7 +183,7 @@ def test_influence_is_the_jackknife(metric: str) -> None:
     rng = torch.Generator().manual_seed(1)
     tables = torch.randint(0, 40, (400, 3, 3), generator=rng) + 60 * torch.eye(3, dtype=torch.long)
     found = Scores(tables, torch.rand(400, generator=rng, dtype=torch.float64) * 500, True)
-    influence = found.influence(metric)
+    influence = found.ratios(metric).influence()
     assert abs(float(influence.mean())) < 1e-12
     for k in range(0, 400, 50):
         others = torch.arange(400) != k

@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hrdsl.compiler.api import Compiled, compile_file
+from hrdsl.compiler.frozen import frozen, gathering
+from hrdsl.compiler.instruction import Placed
 from hrdsl.compiler.plan import Planner, channels_last, laid_out
 from hrdsl.compiler.store import Store
 from hrdsl.compiler.sym import at
@@ -130,6 +132,30 @@ def test_union_is_each_plan(case: str, seed: int) -> None:
         mine = [moments[i.out] for op in trace.ops for i in op.calls if i.norm is not None]
         for (mean, var), (m, v) in zip(mine, plan.statistics.values(), strict=True):
             assert torch.equal(mean, m) and torch.equal(var, v)
+
+
+@every
+@torch.no_grad()
+def test_frozen_is_near(case: str) -> None:
+    """What each plan gives with stored statistics, up to rounding; and no head of `demo` joins its maps."""
+    genomes, x = architectures(case, 7, 3), images(case)
+    tracer = Tracer(planner(case))
+    traces = [tracer(genome) for genome in genomes]
+    calls, results = union(traces), [trace.result for trace in traces]
+    moments = {i.out: (torch.zeros(i.norm.channels), torch.ones(i.norm.channels)) for i in calls if i.norm is not None}
+    made = gathering(calls, torch.float32)
+    bound = [normalised(i, moments[i.out], 1.0) if i.norm is not None else i for i in made.calls]
+    dict(Program(bound, results, made.constants)(x))
+    made = frozen(calls, moments, results, torch.float32)
+    found = dict(Program(made.calls, results, made.constants)(x))
+    for genome, trace in zip(genomes, traces, strict=True):
+        plan = planner(case)(genome)
+        plan.reset_statistics()
+        plan(x, "calibrate")
+        torch.testing.assert_close(found[trace.result], plan(x, "stored"), rtol=1e-3, atol=1e-4)
+    if case == "demo":
+        joins = [sum(isinstance(i.fn, Placed) and i.fn.fn is torch.cat for i in some) for some in (calls, made.calls)]
+        assert joins == [len(set(results)), 0]
 
 
 def own_key(case: str, genome: Genome) -> set[Any]:

@@ -19,7 +19,7 @@ import numpy as np
 
 from ..search.front import Floats, Genome, nondominated
 from ..search.problem import Contest, Evaluation, Objective
-from .scores import Scores
+from .scores import Ratios, Scores
 from .spent import clock
 from .survival import survivors
 from .trial import tried
@@ -53,11 +53,14 @@ class Race:
         self.failed: dict[Genome, Evaluation] = {}
         self.stopped: dict[Genome, Guess] = {}
         self.incumbents: dict[Genome, Scores] = {}
+        self.known: list[list[Ratios]] = []
+        """For each incumbent what its metrics are made of."""
 
     def run(self) -> Iterator[tuple[Genome, Evaluation]]:
         """Each genome of the generation with its answer."""
         begun, evaluator, genomes = time.perf_counter(), self.evaluator, self.contest.genomes
         self.incumbents = self._measured_before()
+        self.known = [[s.ratios(name) for name in evaluator.metrics] for s in self.incumbents.values()]
         self.failed = self._shown(genomes, 0, self.stops[0])
         left = [g for g in genomes if g in self.seen]
         for first, last in zip(self.stops, self.stops[1:], strict=False):
@@ -125,15 +128,19 @@ class Race:
         """The incumbents' mean: the influence of each of the first images on it, [images, M], and by how much it is off, [M]."""
         if not self.incumbents:
             return None
-        some = [s.first(images) for s in self.incumbents.values()]
-        influence = np.mean([influences(s, self.evaluator.metrics) for s in some], axis=0)
-        whole = [self.evaluator.values(s) for s in self.incumbents.values()]
-        return influence, np.mean(np.subtract(whole, [self.evaluator.values(s) for s in some]), axis=0)
+        some = [[ratios.first(images) for ratios in several] for several in self.known]
+        influence = np.mean([influences(several) for several in some], axis=0)
+        missed = [
+            [w.mean() - s.mean() for w, s in zip(*pair, strict=True)] for pair in zip(self.known, some, strict=True)
+        ]
+        return influence, np.mean(missed, axis=0)
 
     def _guess(self, score: Scores, images: int, control: tuple[Floats, Floats] | None) -> Guess:
         """The metrics over all images. What the incumbents are known to gain, a candidate gains as far as it went with them
         (a control variate)."""
-        values, influence = np.array(self.evaluator.values(score)), influences(score, self.evaluator.metrics)
+        several = [score.ratios(name) for name in self.evaluator.metrics]
+        values = np.array([ratios.mean() if score.sound else np.nan for ratios in several])
+        influence = influences(several) if score.sound else np.zeros((images, len(several)))
         if control is not None:
             common, missed = control
             square = (common**2).sum(0)
@@ -167,10 +174,10 @@ class Race:
         return np.concatenate([theirs, np.where(np.isfinite(mine).all(2, keepdims=True), mine, np.inf)], axis=1)
 
 
-def influences(score: Scores, metrics: Sequence[str]) -> Floats:
-    """Of each image on each metric, [images, M]; none where a candidate is not sound."""
-    found = np.stack([score.influence(name).cpu().numpy() for name in metrics], axis=1)
-    return np.nan_to_num(found) if score.sound else np.zeros_like(found)
+def influences(several: Sequence[Ratios]) -> Floats:
+    """Of each image on each metric, [images, M]."""
+    found: Floats = np.nan_to_num(np.stack([ratios.influence().cpu().numpy() for ratios in several], axis=1))
+    return found
 
 
 def outcomes(guesses: Sequence[Guess], total: int, count: int, rng: np.random.Generator) -> Floats:

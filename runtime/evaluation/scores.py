@@ -70,41 +70,49 @@ class Scores:
         tables = torch.cat([p.confusions for p in parts])
         return Scores(tables, torch.cat(losses) if losses else None, all(p.sound for p in parts))
 
-    def first(self, images: int) -> "Scores":
-        """What the first images say."""
-        return Scores(self.confusions[:images], None if self.losses is None else self.losses[:images], self.sound)
-
     def metric(self, name: str) -> float:
         """`miou`, mean intersection over union; `accuracy`, the share of pixels that are right; `loss`, the mean cross
         entropy of a pixel, all classes alike. NaN if some logit was not finite."""
-        above, below = self.parts(name)
-        if not self.sound:
-            return math.nan
-        above, below = above.sum(0), below.sum(0)
-        seen = below > 0
-        return float((above[seen] / below[seen]).mean()) if bool(seen.any()) else 0.0
+        return self.ratios(name).mean() if self.sound else math.nan
 
-    def parts(self, name: str) -> tuple[Tensor, Tensor]:
-        """A metric as the mean of ratios of sums over images: above and below the line, [images, ratios] each."""
+    def ratios(self, name: str) -> "Ratios":
+        """What a metric is the mean of."""
         table = self.confusions.double()
         if name == "miou":
             hits = table.diagonal(dim1=1, dim2=2)
-            return hits, table.sum(1) + table.sum(2) - hits
+            return Ratios(hits, table.sum(1) + table.sum(2) - hits)
         below = table.sum((1, 2))[:, None]
         if name == "accuracy":
-            return table.diagonal(dim1=1, dim2=2).sum(1, keepdim=True), below
+            return Ratios(table.diagonal(dim1=1, dim2=2).sum(1, keepdim=True), below)
         assert self.losses is not None
-        return self.losses[:, None], below
+        return Ratios(self.losses[:, None], below)
 
-    def influence(self, name: str) -> Tensor:
-        """What each image adds to a metric, [images], to first order: (a - r b) / mean(b), averaged over the ratios r = a / b.
+
+@dataclass(frozen=True, slots=True)
+class Ratios:
+    """Ratios of sums over images: above and below the line, [images, ratios] each."""
+
+    above: Tensor
+    below: Tensor
+
+    def first(self, images: int) -> "Ratios":
+        """Those of the first images."""
+        return Ratios(self.above[:images], self.below[:images])
+
+    def mean(self) -> float:
+        """Of the ratios that have something below the line."""
+        above, below = self.above.sum(0), self.below.sum(0)
+        seen = below > 0
+        return float((above[seen] / below[seen]).mean()) if bool(seen.any()) else 0.0
+
+    def influence(self) -> Tensor:
+        """What each image adds to the mean, [images], to first order: (a - r b) / mean(b), averaged over the ratios r = a / b.
 
         Its mean is 0, and its variance over the number of images is that of the metric: the infinitesimal jackknife
         (Efron 1982, "The Jackknife, the Bootstrap and Other Resampling Plans", Chapter 6).
         """
-        above, below = self.parts(name)
-        seen = below.sum(0) > 0
-        above, below = above[:, seen], below[:, seen]
+        seen = self.below.sum(0) > 0
+        above, below = self.above[:, seen], self.below[:, seen]
         ratio = above.sum(0) / below.sum(0)
         found: Tensor = ((above - ratio * below) / below.mean(0)).mean(1)
         return found
