@@ -2,13 +2,14 @@
 
     python benchmarks/shrinking.py --out DIR [--only quality tasks budgets more fixed] [--seeds 0 1 2]
 
-For each task and seed the whole supernet is trained once; every pruning begins with its weights and takes the same steps.
+For each task and seed the whole supernet is trained once, that of classification from the body of the other one; every pruning
+begins with its weights and takes the same steps.
 
 - quality: a fifth of the MACs, by importance factors with the pull; with the same share of the units of every group
   gone ("even"); with units gone by chance ("chance"). Both of these without the pull.
 - tasks: by factors for classification too: the units left on each branch against those of segmentation.
 - budgets: 60, 40, 20 and 10 % of the MACs in one run.
-- more: a fifth of the MACs by Taylor's criterion, by magnitude, and by factors without the pull.
+- more: a fifth of the MACs by Taylor's criterion and by magnitude, which know no pull, and by factors without it.
 - fixed: HRNetV2-W18, ResNet-50 and SegFormer-B0 to half of their MACs, one command each, a few steps.
 
 What the folder holds already is not run again.
@@ -125,12 +126,22 @@ class Setting:
         space, groups, genes = self.limits.space.graph, self.limits.groups, self.limits.genes
         return kind(space, groups, genes, train, settings, self.cost, self.limits.allowed, self.data, CPU)
 
-    def supernet(self, seed: int) -> dict[str, Any]:
-        """How good it is; its weights are in the folder."""
+    def supernet(self, seed: int, base: Mapping[str, torch.Tensor] | None) -> dict[str, Any]:
+        """How good it is; its weights are in the folder. `base`: what it begins with, of the parameters that it has."""
         trainer = self.trainer("chance", seed, WHOLE[self.task], (1.0,), 1.0, 0.0)
+        if base is not None:
+            known = trainer.store.state_dict()
+            trainer.store.load_state_dict({**known, **{k: v for k, v in base.items() if k in known}})
         trainer.run(progress=Say(f"{self.task} supernet {seed}"))
         save_file({"flat": trainer.store.flat.detach()}, self.weights(seed))
         return self.measured(trainer)
+
+    def state(self, seed: int) -> dict[str, torch.Tensor]:
+        """The parameters of a trained supernet by name."""
+        store = self.trainer("chance", seed, 1, (1.0,), 1.0, 0.0).store
+        with torch.no_grad():
+            store.flat.copy_(load_file(self.weights(seed))["flat"])
+        return dict(store.state_dict())
 
     def weights(self, seed: int) -> Path:
         return self.out / f"{self.task}-{seed}.safetensors"
@@ -184,7 +195,12 @@ class Runs:
         self.setting = cache(lambda task: Setting(task, out))
 
     def supernet(self, task: Task, seed: int) -> dict[str, Any]:
-        return self._once(f"{task}-{seed}", lambda: [self.setting(task).supernet(seed)])[0]
+        """Classification begins with the body that segmentation trained, as it learns little from so few steps alone."""
+        if task == "segmentation":
+            return self._once(f"{task}-{seed}", lambda: [self.setting(task).supernet(seed, None)])[0]
+        self.supernet("segmentation", seed)
+        base = self.setting("segmentation").state
+        return self._once(f"{task}-{seed}", lambda: [self.setting(task).supernet(seed, base(seed))])[0]
 
     def pruned(self, task: Task, what: str, seed: int, shares: Sequence[float] = (SHARE,)) -> list[dict[str, Any]]:
         self.supernet(task, seed)

@@ -86,8 +86,6 @@ def _call(node: Node, flows: Sequence[str], genes: Sequence[int], piped: bool) -
         for f in signature(type(node.op))
         if (value := at(getattr(node.op, f.name), genes)) != f.default or f.required
     ]
-    if node.op.name == "multiply":
-        return " * ".join(flows)
     alone = f"{node.op.name}({', '.join(settings)})".removesuffix("()")
     if piped:
         return alone

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, cast
 
 from ..dsl.diagnostic import Span
+from .axis import Joined
 from .graph import Graph, Node
 from .operator import Operator
 from .sym import Decision, Value, variable
@@ -65,6 +66,7 @@ class _Classes:
     """Which channel axes are one: union-find over the widths that nodes make."""
 
     def __init__(self, graph: Graph) -> None:
+        self.graph = graph
         self.parents: list[int] = []
         self.made: dict[int, int] = {}
         """The class that a node's own width makes."""
@@ -85,14 +87,14 @@ class _Classes:
 
     def _flow(self, number: int, node: Node, x: list[Segments]) -> Segments:
         op = node.op
-        if "channels" in op.ordered() or (x and node.shape.form != "outputs" and _turned(node)):
+        if "channels" in op.ordered():
             for each in x:
                 self._close(each)
             return self._new(node, fixed=True)
         if op.mixes or not x or any(f.name == "width" for f in fields(cast(Any, op))):
             self.made[number] = len(self.parents)
             return self._new(node, fixed=not op.mixes)
-        if op.name == "concat":
+        if op.inputs is None and isinstance(node.shape.channels, Joined):
             return tuple(part for each in x for part in each)
         return self._joined(x, node) if op.joins else self._kept(x, node)
 
@@ -108,9 +110,11 @@ class _Classes:
         return wide[0] if wide else x[0]
 
     def _kept(self, x: list[Segments], node: Node) -> Segments:
-        """What is of the width of its first input keeps its channels; anything else is not known."""
-        if sum(n for _, n in x[0]) == node.shape.width:
-            return x[0]
+        """The channels of the input whose axis it hands on; of any other operator nothing is known."""
+        given = [self.graph.nodes[i].shape.channels for i in node.inputs if i is not None]
+        for each, axis in zip(x, given, strict=True):
+            if node.shape.channels is axis:
+                return each
         for each in x:
             self._close(each)
         return self._new(node, fixed=True)
@@ -125,8 +129,3 @@ class _Classes:
 
     def _close(self, flow: Segments) -> None:
         self._closed.update(one for one, _ in flow)
-
-
-def _turned(node: Node) -> bool:
-    """Whether channels become something else."""
-    return node.op.name in ("transpose",)

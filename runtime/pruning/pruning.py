@@ -95,7 +95,7 @@ def prune(job: Job, folder: Path, device: torch.device, listen: Listener, cache:
     size, task = compiled.graph.input.extent[0], task_of(compiled.graph)
     data = examples(train["data"], "train", train["images"], size, device, cache, task)
     validation = examples(train["data"], "val", job.validate, size, device, cache, task)
-    calibration = Examples(data.images[: job.recalibrate], data.labels, data.classes, data.ignore)
+    calibration = data.first(job.recalibrate)
     trainer = trainer_of(limits, job, data, device)
     pruned = Pruned(limits.space, trainer, calibration, validation, job, limits.kept, folder)
     if listen.begun:
