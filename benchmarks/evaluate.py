@@ -105,7 +105,7 @@ def make(cache: Path) -> None:
     POPULATIONS.write_text(json.dumps(found, separators=(",", ":")) + "\n")
 
 
-RACE = Paired(0.01, 100)
+RACE = Paired(0.01, 50)
 PARTS = {
     "all on": Options(precision=torch.bfloat16, race=RACE),
     "without sharing": Options(share=False, precision=torch.bfloat16, race=RACE),

@@ -238,7 +238,116 @@ class Runs:
         return {
             "command": " ".join(["hrdsl", *command[:-1], "DIR"]),
             "seconds": time.monotonic() - begun,
-            "full": json.loads(full.stdout),
+            "found": json.loads(done.stdout),
+        }
+
+    def _once(self, name: str, run: Any) -> list[dict[str, Any]]:
+        path = self.out / f"{name}.json"
+        if not path.exists():
+            begun = time.process_time()
+            found = run()
+            write(path, json.dumps({"seconds": time.process_time() - begun, "found": found}, indent=1) + "\n")
+        data: list[dict[str, Any]] = json.loads(path.read_text())["found"]
+        return data
+
+
+def hrdsl(*words: str) -> list[str]:
+    return [sys.executable, "-m", "hrdsl", *words]
+
+
+def quality(runs: Runs, seeds: Sequence[int], kinds: Sequence[str]) -> list[Target]:
+    """mIoU at the same MACs, by who chose the units."""
+    found = {what: [runs.pruned("segmentation", what, seed)[0] for seed in seeds] for what in kinds}
+    found = {"supernet": [runs.supernet("segmentation", seed) for seed in seeds], **found}
+    rows = [
+        [what, *(f"{n['miou']:.4f}" for n in networks), f"{middle(networks):.4f}"] for what, networks in found.items()
+    ]
+    print(table([["mIoU at a fifth", *(f"seed {seed}" for seed in seeds), "mean"], *rows]))
+    best = middle(found["factors"])
+    others = [what for what in found if what not in ("supernet", "factors")]
+    return [
+        Target(f"mIoU by factors over that by {what}", 1, best / middle(found[what]), "x", least=True)
+        for what in others
+    ]
+
+
+def middle(networks: Sequence[Mapping[str, Any]]) -> float:
+    return float(mean(n["miou"] for n in networks))
+
+
+def budgets(runs: Runs, seeds: Sequence[int]) -> list[Target]:
+    """Whether each budget is met, and whether anything died."""
+    found = {seed: runs.pruned("segmentation", "factors", seed, BUDGETS) for seed in seeds}
+    start = {seed: runs.supernet("segmentation", seed)["units"] for seed in seeds}
+    rows, worst, dead = [["seed", "budget", "MACs", "mIoU", "units on each branch"]], 0.0, 0
+    for seed, networks in found.items():
+        for share, network in zip(BUDGETS, networks, strict=True):
+            left = [network["units"].get(name, 0) for name in start[seed]]
+            rows.append(
+                [
+                    str(seed),
+                    f"{share:.0%}",
+                    f"{network['share']:.2%}",
+                    f"{network['miou']:.4f}",
+                    by_branch(network["units"]),
+                ]
+            )
+            worst = max(worst, abs(network["share"] / share - 1))
+            dead += left.count(0) + (network["miou"] != network["miou"])
+    print(table(rows))
+    return [Target("MACs off their budget, at worst", 0.02, worst), Target("branches that died", 0, dead)]
+
+
+def by_branch(units: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {units[name]}" for name in sorted(units))
+
+
+def tasks(runs: Runs, seeds: Sequence[int]) -> list[Target]:
+    """The share of the units left on each branch, by task, and how those left in all branches lie on them; no target."""
+    names = ["b1", "b2", "b3", "b4"]
+    rows = [["task", "seed", "mIoU", "MACs", *(f"of {n}" for n in names), *(f"on {n}" for n in names)]]
+    for task in SPACES:
+        found = []
+        for seed in seeds:
+            whole, left = runs.supernet(task, seed), runs.pruned(task, "factors", seed)[0]
+            count = np.array([left["units"].get(name, 0) for name in names])
+            found.append([*count / [whole["units"][name] for name in names], *count / count.sum()])
+            rows.append([task, str(seed), f"{left['miou']:.4f}", f"{left['share']:.1%}", *map("{:.1%}".format, found[-1])])
+        rows.append([task, "mean", "", "", *map("{:.1%}".format, np.mean(found, 0))])
+        rows.append([task, "deviation", "", "", *map("{:.1%}".format, np.std(found, 0, ddof=1))])
+    print(table(rows))
+    return []
+
+
+def fixed(self, name: str) -> dict[str, Any]:
+        return self._once(name, lambda: [self._command(name)])[0]
+
+    def _command(self, name: str) -> dict[str, Any]:
+        sets = [word for each in FIXED[name] for word in ("--set", each)]
+        file, study = f"examples/classics/{name}.arch", str(self.out / name)
+        command = [
+            "prune",
+            file,
+            *sets,
+            "--to",
+            "1/2",
+            "--steps",
+            "24",
+            "--every",
+            "3",
+            "--batch",
+            "4",
+            "--study",
+            study,
+        ]
+        full = subprocess.run(
+            hrdsl("cost", file, *sets, "--json"), cwd=ROOT, check=True, capture_output=True, text=True
+        )
+        begun = time.monotonic()
+        done = subprocess.run(hrdsl(*command, "--json"), cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
+        return {
+            "command": " ".join(["hrdsl", *command[:-1], "DIR"]),
+            "seconds": time.monotonic() - begun,
             "found": json.loads(done.stdout),
         }
 
@@ -341,12 +450,12 @@ def tasks(runs: Runs, seeds: Sequence[int]) -> list[Target]:
 
 def fixed(runs: Runs) -> list[Target]:
     """One command for each network."""
-    rows, worst = [["network", "MACs", "pruned", "mIoU", "s"]], 0.0
+    rows, worst = [["network", "MACs", "pruned", "s"]], 0.0
     for name in FIXED:
         done = runs.fixed(name)
-        (network,) = done["found"]["networks"]
-        full, left, miou = done["full"]["macs"], network["values"]["macs"], network["values"]["miou"]
-        rows.append([name, f"{full:,}", f"{left / full:.2%}", f"{miou:.4f}", f"{done['seconds']:.0f}"])
+        (network,) = done["found"]["front"]
+        full, left = done["found"]["full"], network["macs"]
+        rows.append([name, f"{full:,.0f}", f"{left / full:.2%}", f"{done['seconds']:.0f}"])
         worst = max(worst, abs(2 * left / full - 1))
         print(done["command"])
     print(table(rows))

@@ -147,7 +147,7 @@ _RACES: dict[str, dict[str, Option]] = {
         "error": Option(
             "number", Fraction(1, 100), least=0.0001, most=0.5, docs="of those stopped, how many may survive"
         ),
-        "chunk": Option("whole", 100, least=50, most=1_000_000, docs="images between two decisions"),
+        "chunk": Option("whole", 50, least=50, most=1_000_000, docs="images before the first decision"),
     },
 }
 OPTIONS: dict[str, dict[str, Option]] = {

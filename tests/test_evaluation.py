@@ -19,7 +19,7 @@ from hrdsl.compiler.store import Store
 from hrdsl.runtime import searching
 from hrdsl.runtime.evaluate import candidate_miou
 from hrdsl.runtime.evaluation import Evaluator, Options, Paired
-from hrdsl.runtime.evaluation.race import Guess, Race, outcomes
+from hrdsl.runtime.evaluation.race import Guess, Race, outcomes, stops
 from hrdsl.runtime.evaluation.scores import Scores, Truth, scores
 from hrdsl.runtime.evaluation.spent import Spent
 from hrdsl.runtime.evaluation.survival import survivors
@@ -304,6 +304,12 @@ def test_races_err_as_seldom_as_stated(error: float) -> None:
     assert stopped > 300
     assert wrong <= error * stopped + 3 * math.sqrt(error * stopped)
     assert images < 0.75 * 30 * 40 * 400
+
+
+def test_decisions_come_ever_later() -> None:
+    assert stops(50, 1000) == [50, 100, 150, 200, 300, 450, 650, 950, 1000]
+    assert stops(100, 250) == [100, 200, 250]
+    assert stops(50, 30) == [30]
 
 
 def test_races_are_repeated() -> None:

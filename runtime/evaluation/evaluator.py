@@ -48,7 +48,7 @@ Group = Mapping[Genome, Trace]
 
 
 class Paired(NamedTuple):
-    """How candidates race: how often one that would have survived may be stopped, and images between two decisions."""
+    """How candidates race: how often one that would have survived may be stopped, and images before the first decision."""
 
     error: float
     chunk: int

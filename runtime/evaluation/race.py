@@ -48,7 +48,7 @@ class Race:
         self.contest = contest
         self.error = error
         self.total = len(evaluator.validation)
-        self.stops = [*range(chunk, self.total, chunk), self.total]
+        self.stops = stops(chunk, self.total)
         self.seen: dict[Genome, Scores] = {}
         self.failed: dict[Genome, Evaluation] = {}
         self.stopped: dict[Genome, Guess] = {}
@@ -172,6 +172,14 @@ class Race:
         mine = joined(self.contest.objectives, np.broadcast_to(exact, (len(measured), *exact.shape)), measured)
         theirs = np.broadcast_to(self.contest.losses[finite], (len(measured), int(finite.sum()), mine.shape[2]))
         return np.concatenate([theirs, np.where(np.isfinite(mine).all(2, keepdims=True), mine, np.inf)], axis=1)
+
+
+def stops(chunk: int, total: int) -> list[int]:
+    """After how many images is decided: each time half as many again were seen, in whole chunks; at last all."""
+    out = [min(chunk, total)]
+    while out[-1] < total:
+        out.append(min(total, out[-1] + chunk * max(1, out[-1] // 2 // chunk)))
+    return out
 
 
 def influences(several: Sequence[Ratios]) -> Floats:
