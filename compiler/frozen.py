@@ -1,4 +1,5 @@
-"""Calls of a union as they run when nothing trains any more: statistics folded into weights, one precision, weights packed.
+"""Calls of a union as they run when nothing trains any more: statistics folded into weights, convolutions of single pixels
+in front of enlargements, one precision.
 
 Calls with their statistics in, fewer calls and constants out. What a result becomes depends on its key alone, never on what
 else is in the union: results do not change with the company of an architecture.
