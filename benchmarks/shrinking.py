@@ -7,7 +7,7 @@ begins with its weights and takes the same steps.
 
 - quality: a fifth of the MACs, by importance factors with the pull; with the same share of the units of every group
   gone ("even"); with units gone by chance ("chance"). Both of these without the pull.
-- tasks: by factors for classification too: the units left on each branch against those of segmentation.
+- tasks: by factors for classification too: the units left on each branch beside those of segmentation.
 - budgets: 60, 40, 20 and 10 % of the MACs in one run.
 - more: a fifth of the MACs by Taylor's criterion and by magnitude, which know no pull, and by factors without it.
 - fixed: HRNetV2-W18, ResNet-50 and SegFormer-B0 to half of their MACs, one command each, a few steps.
@@ -205,9 +205,8 @@ class Runs:
     def pruned(self, task: Task, what: str, seed: int, shares: Sequence[float] = (SHARE,)) -> list[dict[str, Any]]:
         self.supernet(task, seed)
         percent = "-".join(f"{100 * s:.0f}" for s in shares)
-        return self._once(
-            f"{task}-{seed}-{what.replace(' ', '-')}-{percent}", lambda: self.setting(task).pruned(what, seed, shares)
-        )
+        name = f"{task}-{seed}-{what.replace(' ', '-')}-{percent}"
+        return self._once(name, lambda: self.setting(task).pruned(what, seed, shares))
 
     def fixed(self, name: str) -> dict[str, Any]:
         return self._once(name, lambda: [self._command(name)])[0]
@@ -215,24 +214,7 @@ class Runs:
     def _command(self, name: str) -> dict[str, Any]:
         sets = [word for each in FIXED[name] for word in ("--set", each)]
         file, study = f"examples/classics/{name}.arch", str(self.out / name)
-        command = [
-            "prune",
-            file,
-            *sets,
-            "--to",
-            "1/2",
-            "--steps",
-            "24",
-            "--every",
-            "3",
-            "--batch",
-            "4",
-            "--study",
-            study,
-        ]
-        full = subprocess.run(
-            hrdsl("cost", file, *sets, "--json"), cwd=ROOT, check=True, capture_output=True, text=True
-        )
+        command = ["prune", file, *sets, *"--to 1/2 --steps 24 --every 3 --batch 4 --study".split(), study]
         begun = time.monotonic()
         done = subprocess.run(hrdsl(*command, "--json"), cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
         return {
