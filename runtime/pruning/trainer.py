@@ -204,9 +204,9 @@ class PruneTrainer:
 
     def importance(self) -> list[np.ndarray[Any, Any]]:
         """Of each unit of each group: of the weights or of their averages, whichever is more, so that a unit goes when both say so
-        (HR-NAS, its code); by `taylor` and `magnitude` over what the unit costs."""
-        by_factors = self.settings.importance == "factors"
-        prices = np.ones(len(self.left.left)) if by_factors else np.maximum(marginal(self.left, self.cost), 1e-12)
+        (HR-NAS, its code). A loss, by `taylor`, is taken over what the unit costs."""
+        by_loss = self.settings.importance == "taylor"
+        prices = np.maximum(marginal(self.left, self.cost), 1e-12) if by_loss else np.ones(len(self.left.left))
         found = [self._scores(self.store.flat)]
         found += [self._scores(self.average.flat)] if self.average is not None else []
         several = [torch.stack(scores).amax(0) for scores in zip(*found, strict=True)]
