@@ -8,7 +8,7 @@ from pathlib import Path
 
 from timing import Target, table
 
-SCRIPTS = ("switch", "step", "memory", "peers", "costs", "check", "parse", "compile", "routes", "systems", "evolve")
+SCRIPTS = ("switch", "step", "memory", "peers", "costs", "check", "parse", "compile", "routes", "systems", "evolve", "pruning")
 
 
 def main() -> int:

@@ -39,9 +39,9 @@ TINY: dict[str, Any] = {
 class Lab:
     """A space at its largest with half of its units silent, over a float64 store."""
 
-    def __init__(self, space: Compiled, share: float = 0.5, seed: int = 0) -> None:
+    def __init__(self, space: Compiled, share: float = 0.5, seed: int = 0, genes: tuple[int, ...] = ()) -> None:
         self.space = space
-        genes = space.decisions.largest()
+        genes = genes or space.decisions.largest()
         self.left = Remaining(units(space.graph, genes)[0], genes)
         self.store = Store(space.graph, seed, dtype=torch.float64)
         rng = np.random.default_rng(seed)
@@ -188,3 +188,60 @@ def test_order_of_removals_does_not_matter() -> None:
     x = torch.randn(2, 3, 33, 47, dtype=torch.float64)
     two.store.release()
     assert torch.equal(outputs(one, x), outputs(two, x))
+
+
+ROUTES = """hrdsl 1
+
+use std.blocks
+
+cell body(width, stride = 1) {
+  hidden in 1..5
+  out = x -> conv(1, hidden) -> bn -> relu -> depthwise(3, stride) -> bn -> relu -> conv(1, width) -> bn -> relu
+}
+
+cell merge() {
+  ups = [if f.stride == x[0].stride then f else f -> resize(x[0]) for f in x]
+  out = ups -> concat -> conv(1, width = 8) -> bn
+}
+
+space s {
+  input = [3, 32, 32]
+  stem = blocks.conv_bn_relu(3, stride = 2, width = 4)
+  branch high at 1/2 {}
+  branch low at 1/4 {}
+  routes paths on high, low {
+    layers = 3
+    open in {true, false} per branch
+    down in subsets(range(1, 3), halvings) per branch
+    cell = body
+    width = 4
+    fuse = merge
+  }
+  head = concat -> conv(1, width = 4)
+  require any([r.open for r in paths.branches])
+}
+"""
+
+
+def test_cells_that_share_weights(tmp_path: Path) -> None:
+    """Two routes that begin alike have their first cell in common as long as it is the same: it keeps its units, and says so;
+    all others go."""
+    path = tmp_path / "s.arch"
+    path.write_text(ROUTES)
+    space = compile_file(path)
+    values = {d.path: d for d in space.graph.decisions}
+    genes = [len(d) - 1 for d in space.graph.decisions]
+    for name, label in (("paths.high.open", "true"), ("paths.low.open", "true"), ("paths.low.down", "[2]")):
+        genes[values[name].index] = values[name].labels.index(label)
+    lab = Lab(space, 0.6, genes=tuple(genes))
+    _, refused = units(space.graph, genes)
+    reasons = {r.decision.path: r.reason for r in refused}
+    shared = {path: reason for path, reason in reasons.items() if "[1]" in path}
+    assert shared and set(shared.values()) == {"which of several flows goes on depends on it"}
+    assert {each.group.path for each in lab.left.left}.isdisjoint(shared) and len(lab.left.left) >= 4
+    x = torch.randn(2, 3, 32, 32, dtype=torch.float64)
+    before = outputs(lab, x)
+    lab.shrink()
+    assert torch.allclose(before, outputs(lab, x), rtol=0, atol=1e-9 * float(before.abs().max()))
+    found = compile_text(found_text(space, lab.left.genome), space)
+    assert found.costs.one(()) == space.costs.one(lab.left.genome)

@@ -64,8 +64,12 @@ def silence(store: Store, group: Group, mask: Mask) -> None:
 
 
 def output(graph: Graph, store: Store, genome: Sequence[int], x: torch.Tensor) -> torch.Tensor:
+    """With statistics of the batch, and in evaluation with those of the first images."""
     with torch.no_grad():
-        return Planner(graph, store)(tuple(genome))(x, "batch", training=False)
+        plan = Planner(graph, store)(tuple(genome))
+        trained = plan(x, "batch", training=False)
+        plan(x, "calibrate")
+        return torch.cat([trained, plan(x / 2, "stored")])
 
 
 def unchanged(graph: Graph, side: int = 64, seed: int = 0) -> int:
