@@ -118,7 +118,7 @@ def depthwise(
 ) -> Tensor:
     """`torch.conv2d`, with a faster gradient of wide filters for each channel."""
     how = Convolution(stride, padding, dilation, groups)
-    if not how.split(x, weight) or not own(x, weight):
+    if not own(x, weight) or not how.split(x, weight):
         return torch.conv2d(x, weight, bias, *how)
     out: Tensor = _Depthwise.apply(x, weight, bias, how)  # type: ignore[no-untyped-call]
     return out

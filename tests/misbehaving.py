@@ -155,5 +155,5 @@ def searched(path: Path, workers: Workers | None, kinds: dict[str, str] | None =
 
 if __name__ == "__main__":
     told: dict[str, str] = json.loads(sys.argv[3])
-    with crew(2, Limits(), kinds=told, log=sys.argv[2], seconds=0.002) as hired:
+    with crew(2, Limits(), kinds=told, log=sys.argv[2], seconds=0.05) as hired:
         print(searched(Path(sys.argv[1]), hired))
