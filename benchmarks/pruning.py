@@ -18,7 +18,7 @@ from timing import ROOT, Report, Target
 
 FILE = ROOT / "examples/hrnas/cityscapes.arch"
 SHAPE = (2, 3, 128, 256)
-ROUNDS = 6
+ROUNDS = 8
 
 
 def clock(call: Callable[[], object]) -> float:
@@ -60,9 +60,11 @@ class Supernet:
         self.optimizer.step(boxes, 1e-3)
 
     def shrink(self, share: float) -> int:
-        """Remove a share of the units of every group, with the states of the optimizer; how many groups lost some."""
+        """Remove a share of the units of every group, which is left to chance, with the states of the optimizer; how many
+        groups lost some. Each group loses the same share: channels in numbers that are no multiple of 8 cost a tenth more."""
         rng = np.random.default_rng(0)
-        dead = {k: rng.random(len(each)) < share for k, each in enumerate(self.left.left)}
+        counts = self.left.counts()
+        dead = {k: rng.permutation(n) < round(share * n) for k, n in enumerate(counts)}
         dead = {k: mask for k, mask in dead.items() if mask.any()}
         flats = self.store.flat, self.optimizer.first, self.optimizer.second
         self.left.remove(dead, self.store.places, flats)
@@ -72,23 +74,35 @@ class Supernet:
 
 
 def run() -> dict[str, float]:
+    """The supernet, and beside it one without half of its units; their steps in turn."""
     import torch
 
     torch.set_num_threads(1)
-    net = Supernet()
-    net.step()
+    whole = Supernet()
+    whole.step()
     peak = getrusage(RUSAGE_SELF).ru_maxrss / 1e6
-    whole = median(clock(net.step) for _ in range(ROUNDS))
+    half = Supernet()
+    half.step()
     groups = 0
 
-    def half() -> None:
+    def removed() -> None:
         nonlocal groups
-        groups = net.shrink(0.5)
+        groups = half.shrink(0.5)
 
-    removal = clock(half)
-    first = clock(net.step)
-    rest = median(clock(net.step) for _ in range(ROUNDS))
-    return {"step": whole, "removal": removal, "groups": groups, "first": first, "rest": rest, "gigabytes": peak}
+    removal = clock(removed)
+    first = clock(half.step)
+    rounds = [(clock(whole.step), clock(half.step)) for _ in range(ROUNDS)]
+    step, rest = (median(times) for times in zip(*rounds, strict=True))
+    ratio = median(b / a for a, b in rounds)
+    return {
+        "step": step,
+        "removal": removal,
+        "groups": groups,
+        "first": first,
+        "rest": rest,
+        "ratio": ratio,
+        "gigabytes": peak,
+    }
 
 
 def main() -> None:
@@ -117,7 +131,7 @@ def main() -> None:
             "x",
         ),
         Target("a removal, share of a training step", 0.1 * 0.94 / 1.86 / 0.47, found["removal"] / found["step"], "x"),
-        Target("a step after half of the units are gone", 0.58, found["rest"] / found["step"], "x"),
+        Target("a step after half of the units are gone", 0.58, found["ratio"], "x"),
         Target("memory of the process", 0.9, found["gigabytes"], "GB"),
     ]
     report.print()
