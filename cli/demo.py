@@ -2,11 +2,11 @@
 
 from argparse import Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
-from ..compiler.conventions import DEFAULT
 from . import retrain, search
-from .common import add_json, print_line, show
+from .common import Parser, add_json, print_line, show
 from .running import add_running
 
 if TYPE_CHECKING:
@@ -31,19 +31,9 @@ def declare(verbs: "Verbs") -> None:
 
 def run(args: Namespace) -> int:
     file = EXAMPLES / ("tiny.arch" if args.quick else "demo.arch")
-    common = {
-        "space": None,
-        "set": [],
-        "json": args.json,
-        "device": args.device,
-        "threads": args.threads,
-        "cache": args.cache,
-    }
-    common |= {"quiet": args.quiet, "train": None, "seed": None, "convention": DEFAULT}
-    common |= {"workers": None, "time_limit": None, "memory_limit": None}
-    sought = Namespace(**common, file=file, study=args.out, search="quick" if args.quick else None)
-    if args.quick:
-        sought.train = "quick"
+    given = {n: getattr(args, n) for n in ("json", "device", "threads", "cache", "quiet")}
+    quick = ["--search", "quick", "--train", "quick"] if args.quick else []
+    sought = _words(search, ["search", str(file), "--study", str(args.out), *quick], given)
     found = search.searched(sought, search.command(sought))
     networks = found.pop("found")
     if not networks:
@@ -53,15 +43,9 @@ def run(args: Namespace) -> int:
         for line in search.lines(networks, Path(found["report"])):
             print_line(line)
     best = max(networks, key=lambda n: n.values["miou"])
+    trained = ["--train", sought.train] if sought.train else []
     again = retrain.retrained(
-        Namespace(
-            **{**common, "train": sought.train, "weights": None},
-            file=best.arch,
-            out=args.out / "retrained",
-            steps=None,
-            batch=None,
-            compile=False,
-        )
+        _words(retrain, ["retrain", str(best.arch), "--out", str(args.out / "retrained"), *trained], given)
     )
     exported = _export(best.arch, Path(again["weights"]), args)
     data = {**found, "retrained": again, "exported": exported}
@@ -70,6 +54,13 @@ def run(args: Namespace) -> int:
         *(f"exported {path}" for path in exported),
     ]
     return show(args, data, words)
+
+
+def _words(verb: ModuleType, words: list[str], given: dict[str, Any]) -> Namespace:
+    """The arguments of another command, as if these words had been typed; `given` are what the demo was told itself."""
+    top = Parser(prog="hrdsl")
+    verb.declare(top.add_subparsers(dest="verb"))
+    return Namespace(**{**vars(top.parse_args(words)), **given})
 
 
 def _export(arch: Path, weights: Path, args: Namespace) -> list[str]:
