@@ -8,7 +8,20 @@ from pathlib import Path
 
 from timing import Target, table
 
-SCRIPTS = ("switch", "step", "memory", "peers", "costs", "check", "parse", "compile", "routes", "systems", "evolve", "pruning")
+SCRIPTS = (
+    "switch",
+    "step",
+    "memory",
+    "peers",
+    "costs",
+    "check",
+    "parse",
+    "compile",
+    "routes",
+    "systems",
+    "evolve",
+    "pruning",
+)
 
 
 def main() -> int:
