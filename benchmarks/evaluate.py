@@ -44,7 +44,7 @@ from hrdsl.runtime.evaluation.spent import Spent
 from hrdsl.runtime.evaluation.survival import survivors
 from hrdsl.runtime.objectives import problem_of
 from hrdsl.runtime.search import nsga2
-from hrdsl.runtime.search.problem import Contest, Evaluation, Objective
+from hrdsl.runtime.search.problem import Contest, Evaluation, Objective, search
 from hrdsl.runtime.searching import Listener, runs_of, supernet
 from hrdsl.runtime.strategy import config_of
 from hrdsl.runtime.task import Examples, examples
@@ -90,7 +90,8 @@ def make(cache: Path) -> None:
             yield genome, answer
         print(f"generation {len(asked)}: {len(genomes)} candidates", flush=True)
 
-    nsga2.run(problem_of(compiled, run, measure), config)
+    problem = problem_of(compiled, run, measure)
+    search(problem, config, nsga2.engine(problem, config), None, None)
     generations, parents = [], dict[Genome, Evaluation]()
     for children in asked:
         generations.append({"parents": [*map(list, parents)], "children": [*map(list, children)]})
@@ -236,7 +237,8 @@ class Replay:
         self.metrics, self.validation = ("miou",), range(VALIDATE)
 
     def groups(self, genomes: Iterable[Genome]) -> Any:
-        return [dict.fromkeys(genomes)], {}
+        group = dict.fromkeys(genomes)
+        return [group] if group else [], {}
 
     def calibrate(self, group: Any) -> None:
         pass

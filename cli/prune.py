@@ -13,10 +13,9 @@ from .common import UsageError, add_file, add_space, compiled, print_line, show,
 from .progress import Meter
 from .running import add_running, device, one_line
 from .search import lines
-from .units import place
+from .units import place, refusal
 
 if TYPE_CHECKING:
-    from ..runtime.pruning.limits import Kept
     from ..runtime.pruning.pruning import Job, Pruned
     from ..runtime.pruning.trainer import Event
     from .common import Verbs
@@ -57,6 +56,9 @@ def declare(verbs: "Verbs") -> None:
     parser.add_argument(
         "--weights", metavar="FILE", type=Path, help="begin with these weights (safetensors), not fresh"
     )
+    parser.add_argument(
+        "--multiple", metavar="N", type=whole(), help="channels or tokens are left in multiples of N (default 1)"
+    )
     parser.add_argument("--every", metavar="N", type=whole(), help="steps between two removals (default 50)")
     parser.add_argument(
         "--steps", metavar="N", type=whole(), help="optimiser steps (default: those of the `train` block)"
@@ -91,7 +93,7 @@ def run(args: Namespace) -> int:
         raise UsageError(f"space `{space.space.name}` has no `train` block `{args.train}`")
     given = {k: getattr(args, k) for k in ("steps", "batch", "seed") if getattr(args, k) is not None}
     train = {**(block.settings if block else defaults("train")), **given}
-    more = {k: getattr(args, k) for k in ("to", "keep", "every") if getattr(args, k) is not None}
+    more = {k: getattr(args, k) for k in ("to", "keep", "multiple", "every") if getattr(args, k) is not None}
     chosen = strategy("prune", cost=args.cost, importance=args.importance, **more)
     fixed = None if space.graph.decisions else space
     place = space.space.span
@@ -104,7 +106,19 @@ def command(args: Namespace) -> str:
     """The command line that reproduces a pruning."""
     words = ["hrdsl", "prune", str(args.file), "--study", str(args.study)]
     words += [word for to in args.to or () for word in ("--to", str(to))]
-    for name in ("cost", "importance", "keep", "weights", "every", "steps", "batch", "seed", "train", "space"):
+    for name in (
+        "cost",
+        "importance",
+        "keep",
+        "multiple",
+        "weights",
+        "every",
+        "steps",
+        "batch",
+        "seed",
+        "train",
+        "space",
+    ):
         value = getattr(args, name)
         words += [f"--{name}", str(value)] if value is not None else []
     for pair in args.set:
@@ -136,19 +150,9 @@ def pruned(args: Namespace, job: "Job", reproduce: str) -> dict[str, Any]:
         "seconds": round(trainer.seconds, 1),
         "report": str(report),
         "history": str(report.with_name("history.json")),
-        "kept": [kept(each) for each in done.kept],
+        "kept": [refusal(each) for each in done.kept],
         "front": as_json(done.networks),
         "found": done.networks,
-    }
-
-
-def kept(each: "Kept") -> dict[str, Any]:
-    """A decision that cannot be pruned, where it stands, and where it is read in a way that forbids it."""
-    return {
-        "decision": each.decision.path,
-        "declared": place(each.decision.span),
-        "reason": each.reason,
-        "read": place(each.span),
     }
 
 

@@ -40,7 +40,7 @@ def run(args: Namespace) -> int:
 
     prices = {name: marginal(left, partial(price, name)) for name in COSTS}
     found = [_group(group, {n: int(prices[n][k]) for n in COSTS}) for k, group in enumerate(groups)]
-    data = {"space": space.space.name, "groups": found, "refused": [_refusal(r) for r in refused]}
+    data = {"space": space.space.name, "groups": found, "refused": [refusal(r) for r in refused]}
     return show(args, data, lines(data, args.tied))
 
 
@@ -56,13 +56,13 @@ def _group(group: "Group", prices: dict[str, int]) -> dict[str, Any]:
     }
 
 
-def _refusal(refusal: "Refusal") -> dict[str, Any]:
+def refusal(each: "Refusal") -> dict[str, Any]:
     """A decision that cannot be pruned, where it stands, and where it is read in a way that forbids it."""
     return {
-        "decision": refusal.decision.path,
-        "declared": place(refusal.decision.span),
-        "reason": refusal.reason,
-        "read": place(refusal.span),
+        "decision": each.decision.path,
+        "declared": place(each.decision.span),
+        "reason": each.reason,
+        "read": place(each.span),
     }
 
 

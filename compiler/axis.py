@@ -8,12 +8,13 @@ exactly the intersection of their index sets.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .record import record
 from .sym import Apply, Decision, Table, Value, apply, at, deps, merge
 
 Runs = tuple[tuple[int, int], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Prefix:
     """The first `size` of `limit` indices."""
 
@@ -28,7 +29,7 @@ class Prefix:
         return deps(self.size)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Centre:
     """The middle `size` of `limit` indices: a smaller kernel reads the centre of the largest."""
 

@@ -73,20 +73,12 @@ def either(*conditions: Value) -> Value:
 
 @lru_cache(maxsize=1 << 13)
 def _alternatives(options: tuple[Value, ...]) -> Value:
-    first, *others = map(conjuncts, options)
-    common = [f for f in first if all(f in factors for factors in others)]
-    rest = [both(*(f for f in conjuncts(o) if f not in common)) for o in options]
+    factors = _narrowest([conjuncts(o) for o in options])
+    common = [f for f in factors[0] if all(f in others for others in factors[1:])]
+    rest = [both(*(f for f in some if f not in common)) for some in factors]
     tables = [r for r in rest if not isinstance(r, Apply)]
     large = [r for r in rest if isinstance(r, Apply)]
-    joined: list[Value] = []
-    for t in tables:
-        for i, j in enumerate(joined):
-            merged = apply("or", j, t)
-            if not isinstance(merged, Apply):
-                joined[i] = merged
-                break
-        else:
-            joined.append(t)
+    joined = _united(tables)
     if any(j is True for j in joined):
         return both(*common)
     joined = [j for j in joined if j is not False]
@@ -99,6 +91,28 @@ def _alternatives(options: tuple[Value, ...]) -> Value:
     every = _absorbed(every)
     inner = every[0] if len(every) == 1 else Apply("or", tuple(sorted(every, key=hash))) if every else False
     return both(*common, inner)
+
+
+def _united(tables: list[Value]) -> list[Value]:
+    """A disjunction of tables in as few as hold it."""
+    if len(tables) > 2 and joint(tuple(tables)) is not None:
+        return [apply("or", *tables)]
+    found: list[Value] = []
+    for t in tables:
+        for i, j in enumerate(found):
+            merged = apply("or", j, t)
+            if not isinstance(merged, Apply):
+                found[i] = merged
+                break
+        else:
+            found.append(t)
+    return found
+
+
+def _narrowest(options: list[tuple[Value, ...]]) -> list[tuple[Value, ...]]:
+    """Options as factors, without those that have all factors of another one."""
+    sets = list(map(frozenset, options))
+    return [o for o, mine in zip(options, sets, strict=True) if not any(other < mine for other in sets)]
 
 
 def _most_shared(options: list[Value]) -> Value | None:

@@ -12,14 +12,13 @@ from typing import Any
 
 from ..dsl.diagnostic import Source
 from ..dsl.format import format_text
+from ..dsl.pieces import WORDS
 from .graph import Graph, Node, Outputs
 from .operator import signature
 from .specialise import Live, Specialiser
 from .sym import at
 
-RESERVED = frozenset(
-    "use as on at for in per prior require step if then else or and not true false none x out hrdsl".split()
-)
+RESERVED = WORDS | {"x", "out"}
 
 
 def flat_text(graph: Graph, genes: Sequence[int], notes: Sequence[str] = (), blocks: Sequence[str] = ()) -> str:

@@ -70,6 +70,13 @@ def compile_text(text: str, like: Compiled) -> Compiled:
     return compile_module(module, like.space.name, like.settings)
 
 
+def blocks_of(compiled: Compiled, kind: str) -> Iterator[Block]:
+    """The `train` or `search` blocks for the space in its file."""
+    for block in compiled.model.module.of_kind(kind):
+        if any(c.kind == "for" and c.names[0].text == compiled.space.name for c in block.clauses):
+            yield block
+
+
 def value_text(value: Any, label: str) -> str:
     """A chosen value as the language writes it."""
     if isinstance(value, str):
@@ -136,7 +143,9 @@ class _Writer:
         edits += self._unread()
         edits += [(span.start, span.stop, "") for span in self.idle]
         source = self.module.source.text
-        edits += [(documented(source, r.span.start, r.docs), r.span.stop, "") for r in self._searches()]
+        edits += [
+            (documented(source, r.span.start, r.docs), r.span.stop, "") for r in blocks_of(self.compiled, "search")
+        ]
         edits += self._idle()
         edits += self._parameters()
         edits += self._inserted(lines)
@@ -149,13 +158,6 @@ class _Writer:
             if p.name in self.compiled.settings:
                 value = self.compiled.settings[p.name]
                 yield p.span.start, p.span.stop, f"{p.name} = {value_text(value, label_of(value))}"
-
-    def _searches(self) -> Iterator[Block]:
-        return (
-            b
-            for b in self.module.of_kind("search")
-            if any(c.kind == "for" and c.names[0].text == self.space.name for c in b.clauses)
-        )
 
     def _idle(self) -> Iterator[Edit]:
         """Constraints on what the architecture does not have, which would apply once that is fixed; and its priors."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from ..dsl.diagnostic import Span
 from ..dsl.syntax import Expr, Require
 from .operator import Ask, Call, In, Operator, Site, Step, Weight
+from .record import record
 from .shape import Shape
 from .sym import Decision, Value, deps, merge
 
@@ -69,7 +70,7 @@ class Outputs(Operator):
         return (Call("builtins.dict", (pairs,)),)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Node:
     """One operator applied to the nodes numbered in `inputs` (None: `none`). `lane` is the branch it belongs to."""
 

@@ -96,11 +96,11 @@ def _demand(graph: Graph, live: Sequence[Value]) -> tuple[Value, ...]:
     wanted[graph.output].append(True)
     for i in range(len(graph.nodes) - 1, -1, -1):
         node = graph.nodes[i]
-        demand[i] = either(*wanted[i])
-        if demand[i] is False:
+        asked = demand[i] = either(*wanted[i])
+        if asked is False:
             continue
-        every = None if isinstance(node.op, Switch) else both(demand[i])
+        chooses = isinstance(node.op, Switch)
         for k, source in enumerate(node.inputs):
             if source is not None:
-                wanted[source].append(both(demand[i], _looks(node, k)) if every is None else every)
+                wanted[source].append(both(asked, _looks(node, k)) if chooses else asked)
     return tuple(demand)

@@ -130,6 +130,10 @@ class Operator:
         """The torch calls for one architecture; `ask` gives the value of anything symbolic."""
         raise NotImplementedError
 
+    def level(self) -> bool:
+        """Whether what is the same everywhere in its input is the same everywhere in its result."""
+        return self.affine
+
     def ordered(self) -> tuple[Literal["channels", "tokens"], ...]:
         """What cannot change places, or be fewer, without another meaning for the rest."""
         return ()

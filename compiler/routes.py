@@ -395,5 +395,5 @@ def strided(value: Any, stride: int) -> tuple[Any, Value]:
 def _alternatives(value: Alternatives, stride: int) -> tuple[Any, Value]:
     told = [strided(o, stride) for o in value.options]
     options = tuple(UNABLE if unable is True else option for option, unable in told)
-    unable = either(*(both(apply("==", value.select, k), u) for k, (_, u) in enumerate(told)))
+    unable = either(*(both(apply("==", value.select, k), u) for k, (_, u) in enumerate(told) if u is not False))
     return replace(value, options=options), unable

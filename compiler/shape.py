@@ -1,16 +1,17 @@
 """What flows between operators: a map [C, H, W], tokens [N, C] or a vector [C], each without its batch axis."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 from .axis import Axis, prefix
+from .record import record
 from .sym import Apply, Decision, Table, Value, apply, deps, merge
 
 Form = Literal["map", "tokens", "vector", "outputs"]
 WORDS = {"map": "a map [C, H, W]", "tokens": "tokens [N, C]", "vector": "a vector [C]", "outputs": "several outputs"}
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Shape:
     """`channels` is the index set of the channel axis; `extent` is (H, W), (N,) or (); `stride` is relative to the input.
 

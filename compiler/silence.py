@@ -8,8 +8,7 @@ smaller network, in evaluation.
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from .graph import Graph, Node
-from .ops.elementwise import Activation, Softmax
+from .graph import Graph
 from .specialise import Live
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ def absorbed(graph: Graph, factors: "Iterable[Slice]", lives: Sequence[Live]) ->
         if node.name in starts:
             own.add(live.node)
         elif (mine or others) and node.op.mixes:
-            if not _pointwise(node):
+            if not node.op.level():
                 return False
             added.add(live.node)
         elif others and node.op.scales:
@@ -39,13 +38,7 @@ def absorbed(graph: Graph, factors: "Iterable[Slice]", lives: Sequence[Live]) ->
                 return False
             added.add(live.node)
         elif mine:
-            if not node.op.affine and (not isinstance(node.op, Activation) or isinstance(node.op, Softmax)):
+            if not node.op.level():
                 return False
             own.add(live.node)
     return not lives or lives[-1].node not in own | added
-
-
-def _pointwise(node: Node) -> bool:
-    """Whether every number of the result reads one place of the input, so that a constant stays one."""
-    kernel, padding = getattr(node.op, "kernel", 1), getattr(node.op, "padding", "valid")
-    return bool(kernel == 1 or padding == "valid")

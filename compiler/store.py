@@ -42,6 +42,10 @@ class Place:
     size: tuple[int, ...]
     weight: Weight
 
+    def whole(self, flat: Tensor) -> Tensor:
+        """The parameter in a tensor that is laid out like those of the store, as a view."""
+        return flat[self.offset : self.offset + prod(self.size)].view(self.size)
+
 
 class Store:
     """The weights of every node of a graph at their largest size, named `node.weight`."""
@@ -76,15 +80,11 @@ class Store:
 
     def tensor(self, name: str) -> Tensor:
         """The whole parameter, without autograd."""
-        return self._whole(self.flat, name)
+        return self.places[name].whole(self.flat)
 
     def gradient_of(self, name: str) -> Tensor:
         """Its whole gradient."""
-        return self._whole(self.gradient, name)
-
-    def _whole(self, flat: Tensor, name: str) -> Tensor:
-        place = self.places[name]
-        return flat[place.offset : place.offset + prod(place.size)].view(place.size)
+        return self.places[name].whole(self.gradient)
 
     def full(self, name: str) -> nn.Parameter:
         """The alias of the whole parameter."""

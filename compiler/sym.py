@@ -52,7 +52,7 @@ class Metric:
 
 
 _INDEX = python.attrgetter("index")
-_TRUTHS = {bool}
+_TRUTHS = frozenset({bool})
 
 
 class Table:
@@ -60,11 +60,12 @@ class Table:
 
     __slots__ = ("_greatest", "_hash", "_kinds", "deps", "strides", "values")
 
-    def __init__(self, deps: tuple[Decision, ...], values: tuple[Any, ...]) -> None:
+    def __init__(self, deps: tuple[Decision, ...], values: tuple[Any, ...], truths: bool = False) -> None:
+        """`truths`: all values are known to be true or false."""
         self.deps = deps
         self.values = values
         self.strides = _strides(tuple(map(len, deps)))
-        self._kinds = set(map(type, values))
+        self._kinds = _TRUTHS if truths else frozenset(map(type, values))
         texts = str in self._kinds
         self._hash = hash((tuple(map(_INDEX, deps)), tuple(map(_stable, values)) if texts else values))
         self._greatest: Any = None
@@ -161,7 +162,7 @@ _UNTABLED = frozenset({Apply, Metric})
 
 
 def _divide(a: Any, b: Any) -> Any:
-    return plain(Fraction(a) / b) if b else Fraction(0)
+    return plain(Fraction(a, b)) if b else Fraction(0)
 
 
 def _log2(value: Any) -> int:
@@ -216,6 +217,8 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
 reaches such a combination."""
 BITWISE: dict[str, Callable[[Any, Any], Any]] = {"and": python.and_, "or": python.or_}
 """The same of two truths, faster."""
+TOGETHER: dict[str, Callable[[tuple[Any, ...]], bool]] = {"and": all, "or": any}
+"""The same of many in a row."""
 TRUTHS = frozenset({"<", "<=", ">", ">=", "==", "!=", "not", "and", "or", "whole", "all", "any"})
 """Those that give true or false."""
 
@@ -290,7 +293,7 @@ def tabulate(over: tuple[Decision, ...], value: Callable[[tuple[int, ...]], Any]
     return _canonical(over, tuple(value(row) for row in product(*(range(len(d)) for d in over))))
 
 
-def _canonical(over: tuple[Decision, ...], values: tuple[Any, ...]) -> Value:
+def _canonical(over: tuple[Decision, ...], values: tuple[Any, ...], truths: bool = False) -> Value:
     if values[0] == values[-1] and values.count(values[0]) == len(values):
         return values[0]
     kept = over
@@ -302,7 +305,7 @@ def _canonical(over: tuple[Decision, ...], values: tuple[Any, ...]) -> Value:
         least = first(values)
         if all(cut(values) == least for cut in others):
             values, kept = least, tuple(k for k in kept if k is not d)
-    return Table(kept, values)
+    return Table(kept, values, truths)
 
 
 @lru_cache(maxsize=1 << 8)
@@ -324,19 +327,28 @@ def _applied(function: str, *args: Value) -> Value:
     over = joint(args)
     if over is None:
         return _shorter(function, args)
-    run = FUNCTIONS[function]
-    if function in BITWISE and len(args) == 2 and all(a.truths if type(a) is Table else type(a) is bool for a in args):
-        run = BITWISE[function]
-        apart = _apart(*args)
-        if apart:
-            return _crossed(function, *apart)
-    return _canonical(over, tuple(map(run, *[spread(a, over) for a in args])))
+    if function in BITWISE and all([type(a) is Table and a._kinds is _TRUTHS for a in args]):
+        return _joined(function, over, args)
+    values = tuple(map(FUNCTIONS[function], *[spread(a, over) for a in args]))
+    return _canonical(over, values, function in TRUTHS)
 
 
-def _apart(one: Value, other: Value) -> tuple[Table, Table] | None:
+def _joined(function: str, over: tuple[Decision, ...], tables: Sequence[Table]) -> Value:
+    """`and` or `or` of conditions."""
+    if len(tables) != 2:
+        columns = [spread(t, over) for t in tables]
+        return _canonical(over, tuple(map(TOGETHER[function], zip(*columns, strict=True))), True)
+    apart = _apart(*tables)
+    if apart:
+        return _crossed(function, *apart)
+    one, other = tables
+    values = tuple(map(BITWISE[function], spread(one, over), spread(other, over)))
+    disjoint = len(over) == len(one.deps) + len(other.deps)  # each decision changes something
+    return Table(over, values, True) if disjoint else _canonical(over, values, True)
+
+
+def _apart(one: Table, other: Table) -> tuple[Table, Table] | None:
     """Two tables, if all decisions of one come before those of the other; that one first."""
-    if type(one) is not Table or type(other) is not Table:
-        return None
     if one.deps[0].index > other.deps[0].index:
         one, other = other, one
     return (one, other) if one.deps[-1].index < other.deps[0].index else None
@@ -346,7 +358,7 @@ def _crossed(function: str, first: Table, last: Table) -> Table:
     """Two conditions on different decisions, joined: each of these decisions changes something."""
     fixed = (function == "or",) * len(last.values)
     rows = (fixed, last.values) if function == "and" else (last.values, fixed)
-    return Table(first.deps + last.deps, tuple(chain.from_iterable(map(rows.__getitem__, first.values))))
+    return Table(first.deps + last.deps, tuple(chain.from_iterable(map(rows.__getitem__, first.values))), True)
 
 
 def joint(values: tuple[Value, ...]) -> tuple[Decision, ...] | None:

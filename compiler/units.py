@@ -55,18 +55,19 @@ class Group:
     def path(self) -> str:
         return self.decision.path
 
+    @property
+    def rows(self) -> int:
+        """Channels or tokens of one unit: the fewest rows that it has in a parameter."""
+        return min(int(s.rows.shape[1]) for s in self.slices)
+
     def gene(self, units: int) -> int:
         """The gene at which so many units are left."""
         return units - self.least
 
-    def parameters(self) -> int:
-        """Numbers that each unit owns on the axes of this decision, counted with the other axes at their largest."""
-        return sum(s.rows.shape[1] for s in self.slices)
-
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A decision whose values are counts, and why they cannot be pruned: `node` reads them by their position."""
+    """A decision that cannot be pruned, why, and where it is read in a way that forbids it."""
 
     decision: Decision
     reason: str

@@ -9,11 +9,12 @@ from ..dsl.diagnostic import Span
 from ..dsl.modules import Module
 from ..dsl.syntax import Block
 from .operator import Operator
+from .record import record
 from .shape import Shape
 from .sym import Metric, Value, is_sym, samples
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Flow:
     """The output of a node; `lane` is the branch it comes from."""
 
@@ -31,7 +32,7 @@ class Quantity:
     unit: str
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Cell:
     """A cell with the arguments given so far."""
 
@@ -44,7 +45,7 @@ class Cell:
         return self.block.name or "cell"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Operation:
     """An operator with the settings and the further inputs given so far."""
 
@@ -93,7 +94,7 @@ class Unable:
 UNABLE = Unable()
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Alternatives:
     """Several cells (None: `none`); `select` says which one an architecture uses."""
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from hrdsl.runtime.search import nsga2
 from hrdsl.runtime.search.front import Front, Genome
 from hrdsl.runtime.search.guard import guarded
-from hrdsl.runtime.search.problem import Config, Evaluation, Genes, Measure, Objective, Problem, one_by_one
+from hrdsl.runtime.search.problem import Config, Evaluation, Genes, Measure, Objective, Problem, one_by_one, search
 from hrdsl.runtime.search.study import Study, identify
 from hrdsl.runtime.workers.pool import Crew, Limits, Workers
 
@@ -150,7 +150,7 @@ def searched(path: Path, workers: Workers | None, kinds: dict[str, str] | None =
     expensive = guarded(measure(kinds or {})) if workers is None else workers
     problem = Problem(Grid(), OBJECTIVES, expensive, sizes)
     with Study(path, identify("grid", OBJECTIVES, CONFIG, "nsga2")) as study:
-        return nsga2.run(problem, CONFIG, study)
+        return search(problem, CONFIG, nsga2.engine(problem, CONFIG), study, None)
 
 
 if __name__ == "__main__":

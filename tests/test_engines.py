@@ -22,8 +22,7 @@ from hrdsl.dsl.model import Run
 from hrdsl.runtime import starting
 from hrdsl.runtime.faults import RunError
 from hrdsl.runtime.objectives import linkage_of, objectives_of, problem_of
-from hrdsl.runtime.search import aging, exhaustive, local, nsga2, nsga3
-from hrdsl.runtime.search import random as random_search
+from hrdsl.runtime.search import nsga2, nsga3
 from hrdsl.runtime.search.front import Floats, Front, Genome
 from hrdsl.runtime.search.linkage import Linkage, Unit
 from hrdsl.runtime.search.problem import Config, Genes, Objective, Pool, Problem, Progress, one_by_one
@@ -32,17 +31,17 @@ from hrdsl.runtime.search.variation import Variation
 from hrdsl.runtime.strategy import config_of, explore
 
 from .spaces import compile_text
-from .test_search import LARGE, MEDIUM, OBJECTIVES, Gated, accuracy, asked, beats, genomes, macs, table, toy
+from .test_search import LARGE, MEDIUM, OBJECTIVES, RUNS, Gated, accuracy, asked, beats, genomes, macs, table, toy
 
 RESUMED = Config(seed=5, population=10, generations=5, evaluations=44, reference=(0.0, 180.0))
 WAYS: dict[str, tuple[Callable[..., Front], Config]] = {
-    "nsga2": (nsga2.run, RESUMED),
-    "weighted": (nsga2.run, dataclasses.replace(RESUMED, weights=(2.0, 1.0), ceiling=True, pairing="uniform")),
-    "nsga3": (nsga3.run, RESUMED),
-    "aging": (aging.run, dataclasses.replace(RESUMED, generations=20, children=4, tournament=3, keep=0.2)),
-    "local": (local.run, RESUMED),
-    "random": (random_search.run, RESUMED),
-    "exhaustive": (exhaustive.run, RESUMED),
+    "nsga2": (RUNS["nsga2"], RESUMED),
+    "weighted": (RUNS["nsga2"], dataclasses.replace(RESUMED, weights=(2.0, 1.0), ceiling=True, pairing="uniform")),
+    "nsga3": (RUNS["nsga3"], RESUMED),
+    "aging": (RUNS["aging"], dataclasses.replace(RESUMED, generations=20, children=4, tournament=3, keep=0.2)),
+    "local": (RUNS["local"], RESUMED),
+    "random": (RUNS["random"], RESUMED),
+    "exhaustive": (RUNS["exhaustive"], RESUMED),
 }
 
 
@@ -157,7 +156,7 @@ def test_weights_change_who_survives() -> None:
 def test_ceiling() -> None:
     """No child costs more than the costliest of the survivors before it: restated from what was evaluated."""
     problem, config = toy(Gated(LARGE)), Config(seed=1, population=12, generations=8, ceiling=True)
-    seen, _ = asked(problem, nsga2.run, config)
+    seen, _ = asked(problem, RUNS["nsga2"], config)
     costs = macs(np.array(seen))[:, 0]
     losses = np.array([[-accuracy(g)[0], c] for g, c in zip(seen, costs, strict=True)])
     kept = np.arange(12)
@@ -166,7 +165,7 @@ def test_ceiling() -> None:
         children = np.arange(12 * generation, 12 * generation + 12)
         assert costs[children].max() <= costs[kept].max()
         kept = np.concatenate([kept, children])
-    free, _ = asked(problem, nsga2.run, dataclasses.replace(config, ceiling=False))
+    free, _ = asked(problem, RUNS["nsga2"], dataclasses.replace(config, ceiling=False))
     assert seen != free
 
 
@@ -179,7 +178,7 @@ def three(space: Gated) -> Problem:
     return Problem(space, goals, one_by_one(accuracy), lambda genes: np.hstack([macs(genes), genes[:, 2:3] * 1.0]))
 
 
-@pytest.mark.parametrize("run", [nsga2.run, nsga3.run])
+@pytest.mark.parametrize("run", [RUNS["nsga2"], RUNS["nsga3"]])
 def test_three_goals(run: Callable[..., Front]) -> None:
     """With half of the space as budget, the Pareto set of all."""
     space = Gated(MEDIUM)
@@ -233,7 +232,7 @@ def test_aging_is_the_algorithm(keep: float) -> None:
         seed=3, population=8, generations=60, children=1, tournament=3, mutation_rate=0.3, crossover_rate=0, keep=keep
     )
     problem = one_goal(Gated(LARGE))
-    seen, _ = asked(problem, aging.run, config)
+    seen, _ = asked(problem, RUNS["aging"], config)
     rng, pool, variation = np.random.default_rng(3), Pool(problem), Variation(problem, config)
     history = [tuple(row) for row in pool.draw(rng, 8).tolist()]
     queue = [(accuracy(genome)[0], genome) for genome in history]
@@ -256,7 +255,7 @@ def test_aging_under_a_budget_finds_the_best() -> None:
     config = Config(
         seed=0, population=20, generations=1000, evaluations=600, children=5, tournament=5, mutation_rate=0.15
     )
-    front = aging.run(one_goal(space), config)
+    front = RUNS["aging"](one_goal(space), config)
     assert front.members[0].values[0] == pytest.approx(best)
     assert front.evaluated == 600
 
@@ -264,7 +263,7 @@ def test_aging_under_a_budget_finds_the_best() -> None:
 def test_aging_with_two_parents() -> None:
     """Its children mix two members; the generation has the size that was asked for."""
     config = Config(seed=0, population=20, generations=4, children=7, tournament=2, crossover_rate=1.0)
-    seen, front = asked(one_goal(Gated(LARGE)), aging.run, config)
+    seen, front = asked(one_goal(Gated(LARGE)), RUNS["aging"], config)
     assert front.evaluated == len(seen) == 20 + 3 * 7 == config.total()
 
 
@@ -274,7 +273,7 @@ def test_aging_with_two_parents() -> None:
 def test_exhaustive_is_the_enumeration() -> None:
     space = Gated(MEDIUM, budget=40)
     everything = space.everything()
-    seen, front = asked(toy(space), exhaustive.run, Config(population=64, generations=10_000))
+    seen, front = asked(toy(space), RUNS["exhaustive"], Config(population=64, generations=10_000))
     assert seen == everything
     rows = [(-accuracy(g)[0], macs(np.array([g]))[0, 0]) for g in everything]
     assert genomes(front) == {g for g, r in zip(everything, rows, strict=True) if not any(beats(o, r) for o in rows)}
@@ -286,14 +285,14 @@ def test_local_search_reaches_the_optimum_of_a_separable_space() -> None:
     problem = one_goal(space)
     best = tuple(max(range(6), key=lambda v: math.sin(1.7 * column + v) + v * 0.3) for column in range(2, 8))
     for seed in range(3):
-        front = local.run(problem, Config(seed=seed, population=10, generations=10_000, evaluations=1200))
+        front = RUNS["local"](problem, Config(seed=seed, population=10, generations=10_000, evaluations=1200))
         assert front.evaluated < 1200, "it must stop by itself"
         assert {genome[2:] for genome in genomes(front)} == {best}
 
 
 def test_local_search_ends_where_no_neighbour_is_better() -> None:
     space = Gated(MEDIUM)
-    seen, front = asked(toy(space), local.run, Config(seed=1, population=16, generations=10_000))
+    seen, front = asked(toy(space), RUNS["local"], Config(seed=1, population=16, generations=10_000))
     for genome in genomes(front):
         for column, count in enumerate(space.cardinalities):
             rows = [(*genome[:column], value, *genome[column + 1 :]) for value in range(count)]
@@ -304,12 +303,12 @@ def test_local_search_ends_where_no_neighbour_is_better() -> None:
 # against chance
 
 
-@pytest.mark.parametrize("run", [nsga2.run, nsga3.run, local.run])
+@pytest.mark.parametrize("run", [RUNS["nsga2"], RUNS["nsga3"], RUNS["local"]])
 def test_more_hypervolume_than_random(run: Callable[..., Front]) -> None:
     """In each of five seeds, with the same budget."""
     for seed in range(5):
         config = Config(seed=seed, population=20, generations=15, evaluations=300, reference=(0.0, 180.0))
-        found, drawn = (each(toy(Gated(LARGE)), config).hypervolume for each in (run, random_search.run))
+        found, drawn = (each(toy(Gated(LARGE)), config).hypervolume for each in (run, RUNS["random"]))
         assert found is not None and drawn is not None
         assert found > drawn
 
@@ -484,7 +483,7 @@ def test_costs_before_limits_before_measurements() -> None:
         return accuracy(genome)
 
     problem = dataclasses.replace(toy(space, measure), limits=latency)
-    nsga2.run(problem, Config(population=20, generations=6))
+    RUNS["nsga2"](problem, Config(population=20, generations=6))
     assert space.feasible(np.array(slow, np.int16)).all()
     assert set(measured) <= set(slow) and all(genome[4] <= 1 for genome in measured)
     accepted = [genome for genome in slow if genome[4] <= 1]

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import math
 import os
 import re
 import signal
@@ -379,14 +380,15 @@ def test_more_budgets_than_removals() -> None:
         removals((50.0, 40.0, 30.0), 100.0, 10, 4, 0.25, 0.25)
 
 
-def test_as_few_units_as_the_cost_needs(tmp_path: Path) -> None:
+@pytest.mark.parametrize("multiple", [1, 4])
+def test_as_few_units_as_the_cost_needs(multiple: int, tmp_path: Path) -> None:
     """Against a walk over all prefixes of the queue, with two costs and with something that always holds."""
     limits = Limits(compile_file(written(tmp_path, WIDTHS)))
     left, rng = Remaining(limits.groups, limits.genes), np.random.default_rng(0)
     macs, parameters = limits.cost("macs"), limits.cost("parameters")
     for _ in range(5):
         scores = [rng.random(n) for n in left.counts()]
-        queue = Queue(left, scores)
+        queue = Queue(left, scores, multiple=multiple)
         rows = np.array([queue.genome(k) for k in range(len(queue) + 1)], np.int16)
         most = float(macs(rows[-1:])[0]) * 1.7, float(parameters(rows[-1:])[0]) * 1.7
         fits = (macs(rows) <= most[0]) & (parameters(rows) <= most[1])
@@ -394,14 +396,42 @@ def test_as_few_units_as_the_cost_needs(tmp_path: Path) -> None:
         with pytest.raises(Unreachable) as fault:
             enough(queue, [(macs, 1e9), (parameters, 3.0)])
         assert (fault.value.which, fault.value.lowest) == (1, float(parameters(rows[-1:])[0]))
-        fine = limits.groups[0].decision.index
+        fine, least = limits.groups[0].decision.index, {1: 9, 4: 12}[multiple]
 
         def wide(genome: Sequence[int], fine: int = fine) -> bool:
             return genome[fine] + 1 >= 9
 
-        queue = Queue(left, scores)
-        genome = queue.genome(permitted(queue, [(macs, most[0] * 2.2)], wide))
-        assert genome[fine] + 1 >= 9 and float(macs(np.array([genome], np.int16))[0]) <= most[0] * 2.2
+        queue = Queue(left, scores, multiple=multiple)
+        genome = queue.genome(permitted(queue, [(macs, most[0] * 2.6)], wide))
+        assert genome[fine] + 1 >= least and float(macs(np.array([genome], np.int16))[0]) <= most[0] * 2.6
+
+
+@pytest.mark.parametrize("multiple", [1, 3, 8])
+def test_blocks(multiple: int, tmp_path: Path) -> None:
+    """Against blocks made one by one: groups are left with multiples or with the fewest, and nothing goes before what matters less."""
+    limits = Limits(compile_file(written(tmp_path, WIDTHS)))
+    left, rng = Remaining(limits.groups, limits.genes), np.random.default_rng(multiple)
+    scores = [rng.random(n) for n in left.counts()]
+    queue = Queue(left, scores, keep=0.2, multiple=multiple)
+    blocks: list[tuple[float, int, set[int]]] = []
+    for k, (each, score) in enumerate(zip(left.left, scores, strict=True)):
+        values = each.group.decision.values
+        several = multiple // math.gcd(multiple, int(values[1]) - int(values[0]))
+        rest, stay = score.argsort().tolist(), max(each.group.least, math.ceil(each.group.count / 5))
+        while len(rest) > stay:
+            count = max(stay, (len(rest) - 1) // several * several)
+            gone, rest = rest[: len(rest) - count], rest[len(rest) - count :]
+            blocks.append((float(score[gone].mean()), k, set(gone)))
+    blocks.sort(key=lambda block: block[:1])
+    for first in range(len(queue) + 1):
+        dead = queue.dead(first)
+        assert sum(len(units) for _, _, units in blocks[:first]) == sum(int(m.sum()) for m in dead.values())
+        assert all(dead[k][[*units]].all() for _, k, units in blocks[:first])
+        counts = [n - int(dead[k].sum()) if k in dead else n for k, n in enumerate(left.counts())]
+        assert queue.genome(first) == left.genome_with(counts)
+        gone_values = [scores[k][u] for _, k, units in blocks[:first] for u in units]
+        assert sorted(queue.values(first).tolist()) == sorted(gone_values)
+    assert len(queue) == len(blocks)
 
 
 # averages ----------------------------------------------------------------------------------------------------------
@@ -549,6 +579,8 @@ def test_a_fixed_network(importance: str, tmp_path: Path, cache: Path) -> None:
         assert 0.9 * share * full <= entry["macs"] <= share * full
         found = compile_file(Path(entry["path"]))
         assert found.costs.one(())["macs"] == entry["macs"]
+        block = found.run("train")
+        assert block is not None and block.settings["images"] == 32
         network = network_of(found, Path(entry["weights"]))
         assert network_miou(network, examples("digits.scenes", "val", 200, 16, CPU, cache)) == entry["miou"]
         assert set(network.state_dict()) == set(load_weights(Path(entry["weights"])))

@@ -19,8 +19,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from hrdsl.runtime.search import aging, exhaustive, local, nsga2, nsga3
-from hrdsl.runtime.search import random as random_search
 from hrdsl.runtime.search.front import Floats, Front, Genome, hypervolume, nondominated
 from hrdsl.runtime.search.problem import (
     Config,
@@ -32,8 +30,10 @@ from hrdsl.runtime.search.problem import (
     Progress,
     Record,
     one_by_one,
+    search,
 )
 from hrdsl.runtime.search.study import LEFTOVERS, Identity, Study, StudyError, identify, read
+from hrdsl.runtime.strategy import ENGINES
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = (2, 3, 4, 4, 3)
@@ -42,7 +42,25 @@ LARGE = (2, 3, 4, 4, 3, 5, 4, 3, 2, 4)
 OBJECTIVES = (Objective("accuracy", maximize=True), Objective("macs", exact=True))
 KILLED = Config(seed=5, population=10, generations=8, reference=(0.0, 60.0))
 Run = Callable[..., Front]
-ENGINES: tuple[Run, ...] = (nsga2.run, random_search.run, nsga3.run, aging.run, local.run)
+
+
+def run_of(strategy: str) -> Run:
+    """A whole search by a strategy."""
+
+    def run(
+        problem: Problem,
+        config: Config,
+        study: Record | None = None,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> Front:
+        return search(problem, config, ENGINES[strategy](problem, config), study, progress)
+
+    return run
+
+
+RUNS = {name: run_of(name) for name in ENGINES}
+UNBOUND = [run for name, run in RUNS.items() if name != "exhaustive"]
+nsga2 = RUNS["nsga2"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,12 +186,12 @@ def test_front_is_the_pareto_set(space: Gated, pairing: Literal["two_point", "un
     """With a quarter of the space as budget."""
     quarter = len(space.everything()) // 4
     config = Config(seed=1, population=12, generations=1000, evaluations=quarter, pairing=pairing)
-    front = nsga2.run(toy(space), config)
+    front = nsga2(toy(space), config)
     assert genomes(front) == pareto(space)
     assert front.evaluated == quarter
 
 
-@pytest.mark.parametrize("run", (*ENGINES[:-1], exhaustive.run))
+@pytest.mark.parametrize("run", [RUNS[name] for name in RUNS if name != "local"])
 def test_exhausted_space(run: Run) -> None:
     """The search ends when everything was asked, each genome once."""
     space = Gated(budget=18)
@@ -182,7 +200,7 @@ def test_exhausted_space(run: Run) -> None:
     assert genomes(front) == pareto(space)
 
 
-@pytest.mark.parametrize("run", ENGINES)
+@pytest.mark.parametrize("run", UNBOUND)
 def test_every_candidate_is_admissible(run: Run) -> None:
     """Canonical, within the requirements of the space and the limits of the search, never twice, exactly the budget."""
     space = Gated(LARGE, budget=45)
@@ -195,7 +213,7 @@ def test_every_candidate_is_admissible(run: Run) -> None:
     assert rows[:, 2].max() == 2
 
 
-@pytest.mark.parametrize("run", ENGINES)
+@pytest.mark.parametrize("run", UNBOUND)
 def test_tight_budget(run: Run) -> None:
     """Where rejection finds nothing, repair does."""
     space = Gated((9,) * 12, budget=40)
@@ -204,20 +222,20 @@ def test_tight_budget(run: Run) -> None:
     assert space.feasible(np.array(seen, np.int16)).all()
 
 
-@pytest.mark.parametrize("run", ENGINES)
+@pytest.mark.parametrize("run", UNBOUND)
 def test_nothing_feasible(run: Run) -> None:
     assert run(toy(Gated(budget=-1)), Config(population=8, generations=2)) == Front()
 
 
 def test_better_than_random() -> None:
     config = Config(seed=2, population=20, generations=15, reference=(0.0, 180.0))
-    evolved, drawn = (run(toy(Gated(LARGE)), config) for run in ENGINES[:2])
+    evolved, drawn = (run(toy(Gated(LARGE)), config) for run in (nsga2, RUNS["random"]))
     assert evolved.evaluated == drawn.evaluated == 300
     assert evolved.hypervolume is not None and drawn.hypervolume is not None
     assert evolved.hypervolume > drawn.hypervolume
 
 
-@pytest.mark.parametrize("run", ENGINES)
+@pytest.mark.parametrize("run", UNBOUND)
 def test_same_seed_same_search(run: Run) -> None:
     config = Config(seed=3, population=12, generations=6, reference=(0.0, 180.0))
     first, second = (asked(toy(Gated(LARGE)), run, config) for _ in range(2))
@@ -225,7 +243,7 @@ def test_same_seed_same_search(run: Run) -> None:
     assert asked(toy(Gated(LARGE)), run, dataclasses.replace(config, seed=4)) != first
 
 
-@pytest.mark.parametrize("run", ENGINES)
+@pytest.mark.parametrize("run", UNBOUND)
 @pytest.mark.parametrize("share", [1, 2, 7])
 def test_failures_are_never_in_the_front(run: Run, share: int) -> None:
     """One in `share` candidates is NaN, infinitely good, or raises; with 1, all are."""
@@ -249,7 +267,7 @@ def test_failures_are_never_in_the_front(run: Run, share: int) -> None:
 def test_exact_objectives_alone() -> None:
     objectives = (Objective("macs", exact=True), Objective("depth", maximize=True, exact=True))
     problem = Problem(Gated(), objectives, cheap=lambda genes: np.hstack([macs(genes), genes[:, 4:] * 1.0]))
-    front = nsga2.run(problem, Config(population=20, generations=6))
+    front = nsga2(problem, Config(population=20, generations=6))
     assert [member.values for member in front.members] == [(0.0, 0.0), (5.0, 1.0), (10.0, 2.0)]
 
 
@@ -261,7 +279,7 @@ def test_answers_in_any_order(path: Path) -> None:
 
     def result(name: str, measure: Measure) -> object:
         with Study(path.with_name(name), identity()) as study:
-            front = nsga2.run(dataclasses.replace(toy(Gated(LARGE)), expensive=measure), KILLED, study)
+            front = nsga2(dataclasses.replace(toy(Gated(LARGE)), expensive=measure), KILLED, study)
         return front, table(study.path)
 
     assert result("a", backwards) == result("b", one_by_one(accuracy))
@@ -270,13 +288,13 @@ def test_answers_in_any_order(path: Path) -> None:
 def test_an_evaluator_that_forgets_is_a_defect() -> None:
     problem = dataclasses.replace(toy(Gated()), expensive=lambda these: [])
     with pytest.raises(RuntimeError, match="left 8 of 8 genomes unanswered"):
-        nsga2.run(problem, Config(population=8))
+        nsga2(problem, Config(population=8))
 
 
 def test_progress() -> None:
     heard: list[Progress] = []
     config = Config(population=10, generations=4, evaluations=35, reference=(0.0, 180.0))
-    front = nsga2.run(toy(Gated(LARGE)), config, None, heard.append)
+    front = nsga2(toy(Gated(LARGE)), config, None, heard.append)
     assert [(at.generation, at.evaluated, at.total) for at in heard] == [
         (1, 10, 35),
         (2, 20, 35),
@@ -299,10 +317,10 @@ def test_overhead_is_free_of_python_per_gene() -> None:
             count += 1
 
         problem = Problem(Gated((4,) * genes), (Objective("macs", exact=True),), cheap=macs)
-        nsga2.run(problem, Config(population=8, generations=1))
+        nsga2(problem, Config(population=8, generations=1))
         sys.setprofile(tally)
         try:
-            nsga2.run(problem, Config(population=20, generations=5))
+            nsga2(problem, Config(population=20, generations=5))
         finally:
             sys.setprofile(None)
         return count
@@ -321,7 +339,7 @@ def table(path: Path) -> list[tuple[int, Genome, tuple[float, ...], str | None, 
 
 def searched(path: Path, config: Config = KILLED, measure: Callable[[Genome], Sequence[float]] = accuracy) -> Front:
     with Study(path, identity(config)) as study:
-        return nsga2.run(toy(Gated(LARGE), measure), config, study)
+        return nsga2(toy(Gated(LARGE), measure), config, study)
 
 
 def test_resumed_from_the_table_alone(path: Path) -> None:
@@ -426,7 +444,7 @@ def test_full_disk(path: Path) -> None:
     with Study(path, identity()) as study:
         study.database.execute("PRAGMA max_page_count = 5")
         with pytest.raises(StudyError, match="database or disk is full") as fault:
-            nsga2.run(toy(Gated(LARGE)), KILLED, study)
+            nsga2(toy(Gated(LARGE)), KILLED, study)
     assert str(path) in str(fault.value) and "\n" not in str(fault.value)
     assert 0 < len(table(path)) < 80
     assert searched(path) == searched(path.with_name("other.db"))
@@ -549,7 +567,7 @@ def slowly(log: Path) -> Callable[[Genome], Sequence[float]]:
 def main(path: Path, log: Path) -> None:
     record: Record
     with Study(path, identity()) as record:
-        print(nsga2.run(toy(Gated(LARGE), slowly(log)), KILLED, record))
+        print(nsga2(toy(Gated(LARGE), slowly(log)), KILLED, record))
 
 
 if __name__ == "__main__":

@@ -116,6 +116,10 @@ space s { input = [3, 32, 32]
   out = c -> global_pool -> linear(w) -> bn -> linear(4) }
 space s { input = [3, 32, 32]
   head = net }""",
+    "enlarged": """cell net() { w in 1..8
+  out = x -> conv(1, w) -> bn -> relu -> up_conv(3, 6, stride = 2) -> bn -> relu -> conv(1, 4) }
+space s { input = [3, 32, 32]
+  head = net }""",
     "heads of attention": """cell net() { heads in 1..6
   t = x -> conv(1, 8) -> to_tokens
   q = t -> linear(heads * 4)

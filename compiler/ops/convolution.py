@@ -57,6 +57,9 @@ class Conv(Operator):
     def ordered(self) -> tuple[Literal["channels", "tokens"], ...]:
         return () if self.groups == 1 else ("channels",)
 
+    def level(self) -> bool:
+        return bool(self.kernel == 1 or self.padding == "valid")
+
     def macs(self, x: tuple[Shape, ...], y: Shape) -> tuple[tuple[Value, ...], ...]:
         inner = apply("//", x[0].width, self.groups)
         return ((y.width, inner, self.kernel, self.kernel, *y.extent),)

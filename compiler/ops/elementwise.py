@@ -26,6 +26,9 @@ class Activation(Operator):
     def lower(self, ask: Ask, x: tuple[Shape, ...], y: Shape) -> tuple[Step, ...]:
         return (Call(self.function, (In(0), *self.arguments)),)
 
+    def level(self) -> bool:
+        return True
+
     @staticmethod
     def all() -> tuple[type["Activation"], ...]:
         return Relu, Relu6, Gelu, Silu, Hardswish, Hardsigmoid, Sigmoid, Tanh, Softmax
@@ -89,6 +92,9 @@ class Softmax(Activation):
 
     def ordered(self) -> tuple[Literal["channels", "tokens"], ...]:
         return ("channels",)
+
+    def level(self) -> bool:
+        return False
 
     def lower(self, ask: Ask, x: tuple[Shape, ...], y: Shape) -> tuple[Step, ...]:
         return (Call("torch.softmax", (In(0), -1 if y.form == "tokens" else 1)),)

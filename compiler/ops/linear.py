@@ -30,6 +30,9 @@ class Linear(Operator):
         kernel = Weight("weight", (y.channels, x[0].channels), "linear", (x[0].channels.limit,))
         return (kernel, Weight("bias", (y.channels,), "zeros")) if self.bias else (kernel,)
 
+    def level(self) -> bool:
+        return True
+
     def macs(self, x: tuple[Shape, ...], y: Shape) -> tuple[tuple[Value, ...], ...]:
         return ((y.width, x[0].width, *y.extent),)
 

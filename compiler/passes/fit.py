@@ -1,10 +1,12 @@
 """Weights as large as they are read."""
 
 from dataclasses import replace
+from operator import is_
 
 from .. import activity, liveness
 from ..axis import Axis, Prefix
 from ..graph import Graph, Node
+from ..operator import Weight
 from ..sym import Table, Value, conjuncts, projected, spread
 
 
@@ -13,7 +15,7 @@ def fit(graph: Graph) -> Graph:
     live = liveness.liveness(graph).nodes
     known: dict[tuple[int, int], Axis] = {}
     nodes = tuple([_fitted(node, there, known) for node, there in zip(graph.nodes, live, strict=True)])
-    if all(new is old for new, old in zip(nodes, graph.nodes, strict=True)):
+    if all(map(is_, nodes, graph.nodes)):
         return graph
     made = replace(graph, nodes=nodes)
     if liveness.carry(graph, made, range(len(nodes))):
@@ -22,10 +24,13 @@ def fit(graph: Graph) -> Graph:
 
 
 def _fitted(node: Node, live: Value, known: dict[tuple[int, int], Axis]) -> Node:
-    axes = [tuple([_shortened(a, live, known) for a in w.axes]) for w in node.weights]
-    if all(new is old for w, row in zip(node.weights, axes, strict=True) for new, old in zip(row, w.axes, strict=True)):
-        return node
-    return replace(node, weights=tuple(replace(w, axes=row) for w, row in zip(node.weights, axes, strict=True)))
+    weights = tuple([_read(w, live, known) for w in node.weights])
+    return node if all(map(is_, weights, node.weights)) else replace(node, weights=weights)
+
+
+def _read(weight: Weight, live: Value, known: dict[tuple[int, int], Axis]) -> Weight:
+    axes = tuple([_shortened(a, live, known) for a in weight.axes])
+    return weight if all(map(is_, axes, weight.axes)) else replace(weight, axes=axes)
 
 
 def _shortened(axis: Axis, live: Value, known: dict[tuple[int, int], Axis]) -> Axis:

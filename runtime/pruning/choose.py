@@ -1,7 +1,8 @@
-"""Which units go: the least important first, as few as bring the cost to what is wanted."""
+"""Which units go: the least important first, as few as bring the cost to what is wanted; one by one, or in blocks."""
 
 from collections.abc import Callable, Sequence
-from math import ceil
+from itertools import pairwise
+from math import ceil, gcd
 
 import numpy as np
 import numpy.typing as npt
@@ -28,47 +29,68 @@ class Unreachable(RunError):
 
 
 class Queue:
-    """The units of all groups, least important first; those that must stay are not in it."""
+    """The units of all groups that may go, in blocks that go as one, least important first."""
 
-    def __init__(self, left: Remaining, importance: Sequence[Floats], keep: float = 0.0) -> None:
-        """`importance[k]`: of each unit of group k. `keep`: the share of each group's units at the start that stays."""
+    def __init__(self, left: Remaining, importance: Sequence[Floats], keep: float = 0.0, multiple: int = 1) -> None:
+        """`importance[k]`: of each unit of group k. `keep`: the share of each group's units at the start that stays.
+        `multiple`: of channels, or of tokens, that a group has left when a block went, unless it has no more than must stay.
+        A block is as important as its units on average."""
         self.left = left
-        groups, units, values = [], [], []
+        none = np.zeros(0, np.int64)
+        groups, units, values, sizes = [none], [none], [np.zeros(0)], [none]
         for k, (each, score) in enumerate(zip(left.left, importance, strict=True)):
-            stay = max(each.group.least, ceil(keep * each.group.count - 1e-9))
-            order = np.argsort(score, kind="stable")[: max(0, len(score) - stay)]
-            groups += [k] * len(order)
-            units += order.tolist()
-            values += score[order].tolist()
-        rank = np.argsort(values, kind="stable")
-        self.group = np.array(groups, np.int64)[rank]
-        self.unit = np.array(units, np.int64)[rank]
-        self.value = np.array(values, np.float64)[rank]
+            stay = min(len(each), max(each.group.least, ceil(keep * each.group.count - 1e-9)))
+            units.append(np.argsort(score, kind="stable")[: len(each) - stay])
+            values.append(score[units[-1]])
+            sizes.append(_blocks(len(each), stay, multiple // gcd(multiple, each.group.rows)))
+            groups.append(np.full(len(sizes[-1]), k))
+        size, value = np.concatenate(sizes), np.concatenate(values)
+        start = np.cumsum(size) - size
+        rank = np.argsort(np.add.reduceat(value, start) / size if len(size) else value, kind="stable")
+        self.group, self.size = np.concatenate(groups)[rank], size[rank]
+        """Of each block."""
+        where = np.repeat(start[rank] - np.cumsum(self.size) + self.size, self.size) + np.arange(len(value))
+        self.unit: npt.NDArray[np.int64] = np.concatenate(units)[where]
+        self.value: Floats = value[where]
+        """Of each unit, block by block."""
 
     def __len__(self) -> int:
         return len(self.group)
 
     def genome(self, first: int) -> tuple[int, ...]:
-        """The architecture without the first so many units."""
-        gone = np.bincount(self.group[:first], minlength=len(self.left.left))
+        """The architecture without the first so many blocks."""
+        gone = np.bincount(self.group[:first], self.size[:first], minlength=len(self.left.left))
         return self.left.genome_with([len(each) - int(n) for each, n in zip(self.left.left, gone, strict=True)])
 
     def dead(self, first: int) -> dict[int, Mask]:
-        """The first so many units, as a mask for each group that loses some."""
+        """The units of the first so many blocks, as a mask for each group that loses some."""
         masks: dict[int, Mask] = {}
-        for k, u in zip(self.group[:first].tolist(), self.unit[:first].tolist(), strict=True):
+        groups = np.repeat(self.group[:first], self.size[:first])
+        for k, u in zip(groups.tolist(), self.unit[: len(groups)].tolist(), strict=True):
             masks.setdefault(k, np.zeros(len(self.left.left[k]), bool))[u] = True
         return masks
 
+    def values(self, first: int) -> Floats:
+        """How important each unit of the first so many blocks is."""
+        return self.value[: int(self.size[:first].sum())]
+
     def keep_from(self, place: int) -> None:
-        """Take a unit, and those of its group behind it, out: they stay."""
+        """Take a block, and those of its group behind it, out: they stay."""
         rest = self.group != self.group[place]
         rest[:place] = True
-        self.group, self.unit, self.value = self.group[rest], self.unit[rest], self.value[rest]
+        units = np.repeat(rest, self.size)
+        self.group, self.size = self.group[rest], self.size[rest]
+        self.unit, self.value = self.unit[units], self.value[units]
+
+
+def _blocks(count: int, stay: int, multiple: int) -> npt.NDArray[np.int64]:
+    """The sizes of blocks that take a number down to multiples, and last to what must stay."""
+    left = [count, *range((count - 1) // multiple * multiple, stay, -multiple), *([stay] if stay < count else [])]
+    return np.array([a - b for a, b in pairwise(left)], np.int64)
 
 
 def enough(queue: Queue, wants: Sequence[Want]) -> int:
-    """How many units must go, at least, for costs of at most what is wanted: by bisection, as cost falls with every unit.
+    """How many blocks must go, at least, for costs of at most what is wanted: by bisection, as cost falls with every unit.
 
     Raises Unreachable if even all of them are not enough.
     """
@@ -89,7 +111,7 @@ def enough(queue: Queue, wants: Sequence[Want]) -> int:
 
 
 def permitted(queue: Queue, wants: Sequence[Want], allowed: Allowed) -> int:
-    """The same within what the space allows: of a group whose next unit the space needs, the rest stays. Raises Unreachable."""
+    """The same within what the space allows: of a group whose next block the space needs, the rest stays. Raises Unreachable."""
     while True:
         first = enough(queue, wants)
         if allowed(queue.genome(first)):

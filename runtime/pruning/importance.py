@@ -1,7 +1,6 @@
 """How much each unit matters: its factors, its weights, or what the loss would lose with it."""
 
 from collections.abc import Mapping, Sequence
-from math import prod
 
 import torch
 from torch import Tensor
@@ -34,12 +33,11 @@ def taylor(group: Group, count: int, places: Mapping[str, Place], flat: Tensor, 
 
 def rows(piece: Slice, count: int, places: Mapping[str, Place], flat: Tensor) -> Tensor:
     """What the first `count` units have in one slice, as [count, numbers]."""
-    place = places[piece.weight]
-    whole = flat[place.offset : place.offset + prod(place.size)].view(place.size)
-    index = torch.from_numpy(piece.rows[:count].reshape(-1)).to(flat.device)
-    return whole.index_select(piece.axis, index).movedim(piece.axis, 0).reshape(count, numbers(piece, place))
+    return of_units(piece, count, places[piece.weight].whole(flat))
 
 
-def numbers(piece: Slice, place: Place) -> int:
-    """How many numbers each unit has in a slice."""
-    return int(piece.rows.shape[1]) * (prod(place.size) // place.size[piece.axis])
+def of_units(piece: Slice, count: int, whole: Tensor) -> Tensor:
+    """The same of a tensor as large as the parameter."""
+    index = torch.from_numpy(piece.rows[:count].reshape(-1)).to(whole.device)
+    numbers = piece.rows.shape[1] * (whole.numel() // whole.shape[piece.axis])
+    return whole.index_select(piece.axis, index).movedim(piece.axis, 0).reshape(count, numbers)

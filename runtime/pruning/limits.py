@@ -13,7 +13,7 @@ import numpy as np
 
 from ...compiler.api import Compiled
 from ...compiler.constraints import conjuncts
-from ...compiler.sym import Apply, Decision, Metric, Value
+from ...compiler.sym import Apply, Metric, Value
 from ...compiler.units import Refusal, units
 from ...dsl import errors
 from ...dsl.diagnostic import ArchError, Span
@@ -30,15 +30,6 @@ class Bound:
 
     cost: str
     most: float
-    span: Span
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """A decision that cannot be pruned and keeps its value, why, and where it is read in a way that forbids it."""
-
-    decision: Decision
-    reason: str
     span: Span
 
 
@@ -61,14 +52,13 @@ class Limits:
             why = [(r.decision.path, r.decision.span, r.reason, r.span) for r in self.kept]
             raise ArchError(errors.nothing_to_prune(compiled.space.name, compiled.space.span, why))
 
-    def _kept(self, refused: Sequence[Refusal]) -> Iterator[Kept]:
+    def _kept(self, refused: Sequence[Refusal]) -> Iterator[Refusal]:
         known = {r.decision: r for r in refused}
         pruned = {g.decision for g in self.groups}
         exists = self.space.decisions.exists(np.array([self.genes], np.int16))[0]
         for d in self.space.graph.decisions:
             if exists[d.index] and len(d) > 1 and d not in pruned:
-                r = known.get(d)
-                yield Kept(d, r.reason if r else "its values are no numbers of units", r.span if r else d.span)
+                yield known.get(d) or Refusal(d, "its values are no numbers of units", d.span)
 
     def cost(self, name: str) -> Cost:
         """A cost of a matrix of genes."""
@@ -93,10 +83,10 @@ class Limits:
         """The limits on other costs."""
         return tuple((self.cost(b.cost), b.most) for b in self.bounds if b.cost != name)
 
-    def require_reachable(self, name: str, budget: float, keep: float, asked: Span) -> None:
+    def require_reachable(self, name: str, budget: float, keep: float, multiple: int, asked: Span) -> None:
         """Raises ArchError (E509) unless the budget and the limits can be met at once. `asked`: where the budget is asked for."""
         left = Remaining(self.groups, self.genes)
-        queue = Queue(left, [np.zeros(n) for n in left.counts()], keep)
+        queue = Queue(left, [np.zeros(n) for n in left.counts()], keep, multiple)
         others = [b for b in self.bounds if b.cost != name]
         try:
             permitted(queue, [(self.cost(name), budget), *self.others(name)], self.allowed)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...compiler.store import Place
 from ...compiler.units import Slice
-from .importance import numbers
+from .importance import of_units
 from .shrink import Remaining
 
 Floats = npt.NDArray[np.float64]
@@ -27,9 +27,7 @@ def marginal(left: Remaining, cost: Cost) -> Floats:
     Groups that are at their least, or empty, cost nothing more: 0.
     """
     counts = left.counts()
-    open_ = [
-        k for k, (count, each) in enumerate(zip(counts, left.left, strict=True)) if count > max(each.group.least, 0)
-    ]
+    open_ = [k for k, (count, each) in enumerate(zip(counts, left.left, strict=True)) if count > each.group.least]
     rows_ = [left.genome]
     rows_ += [left.genome_with([c - (j == k) for j, c in enumerate(counts)]) for k in open_]
     costs = np.asarray(cost(np.array(rows_, np.int16)), np.float64)
@@ -91,8 +89,7 @@ def positions(piece: Slice, count: int, places: Mapping[str, Place]) -> Tensor:
     """Where the numbers of the first `count` units lie in the flat tensors, [count, numbers]."""
     place = places[piece.weight]
     whole = torch.arange(place.offset, place.offset + prod(place.size)).view(place.size)
-    index = torch.from_numpy(piece.rows[:count].reshape(-1))
-    return whole.index_select(piece.axis, index).movedim(piece.axis, 0).reshape(count, numbers(piece, place))
+    return of_units(piece, count, whole)
 
 
 def _flat(parts: Sequence[tuple[Tensor, float]], device: torch.device) -> tuple[Tensor, Tensor]:

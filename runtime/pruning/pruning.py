@@ -15,8 +15,9 @@ import torch
 
 from ...compiler.api import Compiled
 from ...compiler.flat import flat_text
-from ...compiler.found import found_text
+from ...compiler.found import blocks_of, found_text
 from ...compiler.open import opened
+from ...compiler.units import Refusal
 from ...dsl.diagnostic import Span
 from ...dsl.settings import Chosen, Settings
 from ..evaluate import plan_miou, recalibrate
@@ -25,7 +26,7 @@ from ..results import Network, network_of, write_network
 from ..steps import Progress
 from ..task import Examples, check, examples, task_of
 from .history import write_history
-from .limits import Kept, Limits
+from .limits import Limits
 from .trainer import Event, PruneTrainer
 from .trainer import Settings as Pruning
 
@@ -66,7 +67,7 @@ class Pruned:
     calibration: Examples
     validation: Examples
     job: Job
-    kept: tuple[Kept, ...]
+    kept: tuple[Refusal, ...]
     """What could not be pruned."""
     folder: Path
 
@@ -116,9 +117,9 @@ def with_decisions(compiled: Compiled) -> Compiled:
 def trainer_of(limits: Limits, job: Job, data: Examples, device: torch.device) -> PruneTrainer:
     """A trainer at its first step. Raises ArchError if a budget cannot be met, RunError."""
     options = job.strategy.options
-    name, keep = options["cost"], float(options["keep"])
+    name, keep, multiple = options["cost"], float(options["keep"]), options["multiple"]
     budgets = limits.budgets(name, options["to"])
-    limits.require_reachable(name, budgets[-1], keep, job.asked)
+    limits.require_reachable(name, budgets[-1], keep, multiple, job.asked)
     settings = Pruning(
         budgets=budgets,
         every=options["every"],
@@ -127,6 +128,7 @@ def trainer_of(limits: Limits, job: Job, data: Examples, device: torch.device) -
         strength=float(options["strength"]),
         importance=options["importance"],
         keep=keep,
+        multiple=multiple,
     )
     space, cost, others = limits.space, limits.cost(name), limits.others(name)
     trainer = PruneTrainer(
@@ -168,7 +170,9 @@ def _write(pruned: Pruned, budget: int) -> dict[str, Any]:
 
 
 def _flat(compiled: Compiled, genome: Genome, notes: list[str]) -> str:
-    return flat_text(compiled.graph, genome, notes)
+    text = compiled.model.module.source.text
+    blocks = [text[b.span.start : b.span.stop] for b in blocks_of(compiled, "train")]
+    return flat_text(compiled.graph, genome, notes, blocks)
 
 
 def _identity(job: Job, limits: Limits, settings: Pruning) -> str:

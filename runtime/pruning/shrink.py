@@ -7,7 +7,6 @@ that is left is an architecture of the space.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
 
 import numpy as np
 import numpy.typing as npt
@@ -77,7 +76,7 @@ def move(piece: Slice, order: npt.NDArray[np.int64], place: Place, flats: Iterab
     index[piece.rows[: len(order)].reshape(-1)] = piece.rows[order].reshape(-1)
     with torch.no_grad():
         for flat in flats:
-            whole = flat[place.offset : place.offset + prod(place.size)].view(place.size)
+            whole = place.whole(flat)
             whole.copy_(whole.index_select(piece.axis, torch.from_numpy(index).to(flat.device)))
 
 

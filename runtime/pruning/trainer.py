@@ -45,7 +45,7 @@ class Settings:
     """How to prune: a quarter of the steps to warm up, say, then a removal every so many, the rest to tune.
 
     `budgets`: the costs to reach, falling. `strength`: of the pull, at first; without `factors` as the importance there is none.
-    `keep`: the share of the units of each group that stays.
+    `keep`: the share of the units of each group that stays. `multiple`: of channels or tokens, that groups keep.
     """
 
     budgets: tuple[float, ...]
@@ -55,6 +55,7 @@ class Settings:
     strength: float
     importance: str
     keep: float
+    multiple: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +158,8 @@ class PruneTrainer:
         self.updating = True
         if self.settings.importance == "taylor":
             self._feel()
-        self._pull.add_gradient(self.store.flat, self.store.gradient, self.weight(step))
+        if weight := self.weight(step):
+            self._pull.add_gradient(self.store.flat, self.store.gradient, weight)
         if recipe.clip:
             self.optimizer.clip(boxes, recipe.clip)
         self.optimizer.step(boxes, recipe.rate(step))
@@ -180,15 +182,16 @@ class PruneTrainer:
 
     def remove(self) -> None:
         """Remove the least important units down to the cost that is wanted, and let the pull follow."""
-        queue = Queue(self.left, self.importance(), self.settings.keep)
+        queue = Queue(self.left, self.importance(), self.settings.keep, self.settings.multiple)
         first = permitted(queue, self.wants(self.removals[self.done]), self.allowed)
-        forced = int((queue.value[:first] >= FADED).sum())
+        values = queue.values(first)
+        removed, forced = len(values), int((values >= FADED).sum())
         self.updating = True
         self.left.remove(queue.dead(first), self.store.places, self._flats())
         self.forget()
-        if first:
-            self.strength *= math.exp(min(1.0, forced / first) - 0.5)
-        self.events.append(Event(self.done, tuple(self.left.counts()), self.spent(), first, forced, self.strength))
+        if removed:
+            self.strength *= math.exp(min(1.0, forced / removed) - 0.5)
+        self.events.append(Event(self.done, tuple(self.left.counts()), self.spent(), removed, forced, self.strength))
         self.updating = False
 
     def wants(self, removal: Removal) -> list[Want]:

@@ -1,23 +1,11 @@
 """Regularised evolution: the best of a few becomes a parent, the oldest dies. Imports `problem`."""
 
-from collections.abc import Callable
-
 import numpy as np
 
 from .evolution import filled
-from .front import Floats, Front
-from .problem import Config, Genes, Pool, Problem, Progress, Record, search
+from .front import Floats
+from .problem import Config, Genes, Pool, Problem
 from .variation import Variation
-
-
-def run(
-    problem: Problem,
-    config: Config,
-    study: Record | None = None,
-    progress: Callable[[Progress], None] | None = None,
-) -> Front:
-    """The best of everything that regularised evolution evaluated within the budget."""
-    return search(problem, config, Aging(problem, config), study, progress)
 
 
 class Aging:

@@ -1,12 +1,11 @@
 """Every architecture of a small space, in canonical order. Imports `problem`."""
 
-from collections.abc import Callable
 from itertools import islice
 
 import numpy as np
 
-from .front import Floats, Front
-from .problem import Config, Genes, Pool, Problem, Progress, Record, search
+from .front import Floats
+from .problem import Config, Genes, Pool, Problem
 
 
 class Exhaustive:
@@ -29,13 +28,3 @@ class Exhaustive:
 
     def tell(self, losses: Floats) -> None:
         """Nothing is learnt."""
-
-
-def run(
-    problem: Problem,
-    config: Config,
-    study: Record | None = None,
-    progress: Callable[[Progress], None] | None = None,
-) -> Front:
-    """The front of the whole space."""
-    return search(problem, config, Exhaustive(problem, config), study, progress)

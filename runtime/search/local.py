@@ -1,22 +1,12 @@
 """Local search around the front: what differs from one of its members in one choice. Imports `problem`."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
-from .front import Floats, Front, nondominated
-from .problem import Config, Genes, Pool, Problem, Progress, Record, search
+from .front import Floats, nondominated
+from .problem import Config, Genes, Pool, Problem
 from .variation import Variation
-
-
-def run(
-    problem: Problem,
-    config: Config,
-    study: Record | None = None,
-    progress: Callable[[Progress], None] | None = None,
-) -> Front:
-    """The front of everything that local search evaluated: no neighbour of it is better, or the budget is spent."""
-    return search(problem, config, Local(problem, config), study, progress)
 
 
 class Local:

@@ -1,22 +1,12 @@
 """NSGA-II on integer genes: pymoo's sorting into fronts, then a weighted crowding distance. Imports pymoo late."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from .evolution import Evolution, Standing
-from .front import Floats, Front
-from .problem import Config, Problem, Progress, Record, search
-
-
-def run(
-    problem: Problem,
-    config: Config,
-    study: Record | None = None,
-    progress: Callable[[Progress], None] | None = None,
-) -> Front:
-    """The front of everything that NSGA-II evaluated within the budget."""
-    return search(problem, config, engine(problem, config), study, progress)
+from .front import Floats
+from .problem import Config, Problem
 
 
 def engine(problem: Problem, config: Config) -> Evolution:

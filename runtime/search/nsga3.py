@@ -1,25 +1,14 @@
 """NSGA-III on integer genes: survivors near reference directions, by pymoo. Imports pymoo late."""
 
-from collections.abc import Callable
 from math import comb
 
 import numpy as np
 
 from .evolution import Evolution, Standing
-from .front import Floats, Front
-from .problem import Config, Problem, Progress, Record, search
+from .front import Floats
+from .problem import Config, Problem
 
 MOST_PARTITIONS = 99
-
-
-def run(
-    problem: Problem,
-    config: Config,
-    study: Record | None = None,
-    progress: Callable[[Progress], None] | None = None,
-) -> Front:
-    """The front of everything that NSGA-III evaluated within the budget."""
-    return search(problem, config, engine(problem, config), study, progress)
 
 
 def engine(problem: Problem, config: Config) -> Evolution:

@@ -1,11 +1,9 @@
 """Random search, the baseline: the same budget, uniform genomes, none twice. Imports `problem`."""
 
-from collections.abc import Callable
-
 import numpy as np
 
-from .front import Floats, Front
-from .problem import Config, Genes, Pool, Problem, Progress, Record, search
+from .front import Floats
+from .problem import Config, Genes, Pool, Problem
 
 
 class Random:
@@ -21,13 +19,3 @@ class Random:
 
     def tell(self, losses: Floats) -> None:
         """Nothing is learnt."""
-
-
-def run(
-    problem: Problem,
-    config: Config,
-    study: Record | None = None,
-    progress: Callable[[Progress], None] | None = None,
-) -> Front:
-    """The front of `config.total()` random genomes, or of all there are."""
-    return search(problem, config, Random(problem, config), study, progress)
