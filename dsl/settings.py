@@ -114,6 +114,7 @@ _STRATEGIES = {
         "strength": Option("number", Fraction(1, 5000), least=0, docs="of the pull on units, at first"),
         "importance": Option("text", "factors", choices=_IMPORTANCE, docs="what tells how much a unit matters"),
         "keep": Option("number", 0, least=0, most=1, docs="share of each group of units that stays"),
+        "rule": Option("text", "budget", choices=("budget", "faded"), docs="what goes: down to a cost, or what faded"),
         "multiple": Option("whole", 1, least=1, most=1_024, docs="of channels or tokens that groups are left with"),
     },
     "exhaustive": {"most": Option("whole", 10_000, least=1, most=10_000_000, docs="more architectures are refused")},

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from hrdsl.runtime.pruning import trainer as training
 from hrdsl.runtime.pruning.block import job_of
 from hrdsl.runtime.pruning.choose import Queue, Unreachable, enough, permitted
 from hrdsl.runtime.pruning.limits import Limits
-from hrdsl.runtime.pruning.pruning import Listener, Pruned, prune
+from hrdsl.runtime.pruning.pruning import Listener, Pruned, prune, trainer_of
 from hrdsl.runtime.pruning.schedule import removals
 from hrdsl.runtime.pruning.shrink import Remaining
 from hrdsl.runtime.results import load_weights, network_of, save_weights
@@ -402,7 +403,7 @@ def test_as_few_units_as_the_cost_needs(multiple: int, tmp_path: Path) -> None:
             return genome[fine] + 1 >= 9
 
         queue = Queue(left, scores, multiple=multiple)
-        genome = queue.genome(permitted(queue, [(macs, most[0] * 2.6)], wide))
+        genome = queue.genome(permitted(queue, partial(enough, wants=[(macs, most[0] * 2.6)]), wide))
         assert genome[fine] + 1 >= least and float(macs(np.array([genome], np.int16))[0]) <= most[0] * 2.6
 
 
@@ -432,6 +433,29 @@ def test_blocks(multiple: int, tmp_path: Path) -> None:
         gone_values = [scores[k][u] for _, k, units in blocks[:first] for u in units]
         assert sorted(queue.values(first).tolist()) == sorted(gone_values)
     assert len(queue) == len(blocks)
+
+
+def test_what_has_faded_goes(tmp_path: Path, cache: Path) -> None:
+    """Every third factor is small in weights and averages, others in one of them only: those of the first kind go."""
+    rule = ("to = [7/10, 1/2, 3/10]", "rule = faded, strength = 1/100")
+    job = job_of(compile_file(written(tmp_path, SPACE, rule)), tmp_path, CPU, cache=cache)
+    trainer = trainer_of(Limits(job.compiled), job, examples("digits.scenes", "train", 32, 16, CPU, cache), CPU)
+    assert trainer.average is not None
+    before, wanted = trainer.left.counts(), []
+    with torch.no_grad():
+        for each in trainer.left.left:
+            units = np.arange(len(each))
+            for piece in (*each.group.factors, *each.group.offsets) or each.group.slices:
+                place = trainer.store.places[piece.weight]
+                for flat, small in ((trainer.store.flat, units % 3 < 2), (trainer.average.flat, units % 3 != 1)):
+                    whole = place.whole(flat).fill_(0.5)
+                    whole.index_fill_(piece.axis, torch.from_numpy(piece.rows[small].reshape(-1)), 1e-5)
+            wanted.append(len(each) - min(len(each) - each.group.least, len(units[::3])))
+    prices, strength = list(trainer.prices), trainer.strength
+    trainer.done = min(trainer.removals)
+    trainer.remove()
+    assert before != wanted == trainer.left.counts()
+    assert (trainer.prices, trainer.strength) == (prices, strength)
 
 
 # averages ----------------------------------------------------------------------------------------------------------
@@ -526,6 +550,8 @@ def test_shares_are_within_limits(tmp_path: Path) -> None:
             [("in 1..16", "in {1, 3, 16}"), ("in 8..32 step 4", "in {1, 16}"), ("width in 1..24", "width = 24")],
             ["E508", "s.arch:5:1", "`fine.width`", "`coarse.width`"],
         ),
+        ([("every = 2", "every = 2, rule = faded, to = [1/2]")], ["E501", "`rule`", "whatever is left costs"]),
+        ([("every = 2", "every = 2, rule = faded, importance = taylor")], ["E501", "factors tell what goes"]),
         ([("  validate", "  race = paired()\n  validate")], ["E501", "leave out `race`"]),
         ([("every = 2", "every = 2, warm = 3/4, tune = 1/2")], ["E501", "warm", "tune"]),
     ],

@@ -46,7 +46,7 @@ class Conv(Operator):
         divides(site, "conv", "width", self.width, "heads", self.heads)
         extent = windows(site, "conv", x[0], self.kernel, self.stride, self.padding, self.dilation)
         stride = further(x[0].stride, self.stride)
-        return replace(x[0], channels=shares(self.width, self.heads), extent=extent, stride=stride)
+        return x[0].sized(shares(self.width, self.heads), extent, stride)
 
     def weights(self, x: tuple[Shape, ...], y: Shape) -> tuple[Weight, ...]:
         inner = x[0].channels if self.groups == 1 else prefix(apply("//", x[0].width, self.groups))
@@ -95,7 +95,7 @@ class UpConv(Operator):
         positive(site, "up_conv", "stride", self.stride, least=2)
         extent = tuple(apply("*", e, self.stride) for e in x[0].extent)
         stride = apply("/", x[0].stride, self.stride)
-        return replace(x[0], channels=prefix(self.width), extent=extent, stride=stride)
+        return x[0].sized(prefix(self.width), extent, stride)
 
     def weights(self, x: tuple[Shape, ...], y: Shape) -> tuple[Weight, ...]:
         k = _kernel(self.kernel)

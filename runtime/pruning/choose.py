@@ -110,10 +110,17 @@ def enough(queue: Queue, wants: Sequence[Want]) -> int:
     return high
 
 
-def permitted(queue: Queue, wants: Sequence[Want], allowed: Allowed) -> int:
-    """The same within what the space allows: of a group whose next block the space needs, the rest stays. Raises Unreachable."""
+def faded(queue: Queue, below: float) -> int:
+    """How many blocks come before the first unit that is not less important than that."""
+    rest = np.flatnonzero(queue.value >= below)
+    return int(np.searchsorted(queue.size.cumsum(), rest[0], side="right")) if len(rest) else len(queue)
+
+
+def permitted(queue: Queue, due: Callable[[Queue], int], allowed: Allowed) -> int:
+    """How many blocks go of those that are due, within what the space allows: of a group whose next block the space needs, the
+    rest stays. Raises Unreachable if `due` does."""
     while True:
-        first = enough(queue, wants)
+        first = due(queue)
         if allowed(queue.genome(first)):
             return first
         low, high = 0, first

@@ -3,7 +3,7 @@
 `cost <= number` limits what is found. Everything else that is required holds from the first step to the last.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
@@ -17,7 +17,7 @@ from ...compiler.sym import Apply, Metric, Value
 from ...compiler.units import Refusal, units
 from ...dsl import errors
 from ...dsl.diagnostic import ArchError, Span
-from .choose import Queue, Unreachable, Want, permitted
+from .choose import Queue, Unreachable, Want, enough, permitted
 from .penalty import Cost
 from .shrink import Remaining
 
@@ -71,10 +71,14 @@ class Limits:
         decisions = self.space.decisions
         return bool(decisions.feasible(decisions.canonical(np.array([genome], np.int16)))[0])
 
+    def full(self, name: str) -> float:
+        """The cost of the largest network."""
+        return float(self.cost(name)(np.array([self.genes], np.int16))[0])
+
     def budgets(self, name: str, shares: Sequence[Fraction | int]) -> tuple[float, ...]:
         """The costs to reach, falling: shares of that of the largest network, none above its limits. Without shares the least
         limit, and without limits a half."""
-        full = float(self.cost(name)(np.array([self.genes], np.int16))[0])
+        full = self.full(name)
         most = min((b.most for b in self.bounds if b.cost == name), default=None)
         wanted = [full * float(share) for share in shares] or [full / 2 if most is None else most]
         return tuple(sorted({min(full, w, full if most is None else most) for w in wanted}, reverse=True))
@@ -89,13 +93,23 @@ class Limits:
         queue = Queue(left, [np.zeros(n) for n in left.counts()], keep, multiple)
         others = [b for b in self.bounds if b.cost != name]
         try:
-            permitted(queue, [(self.cost(name), budget), *self.others(name)], self.allowed)
+            permitted(queue, partial(enough, wants=[(self.cost(name), budget), *self.others(name)]), self.allowed)
         except Unreachable as fault:
             here = others[fault.which - 1] if fault.which else self._tightest(name, budget, asked)
             held = [c.syntax.span for c in self.rest]
             raise ArchError(
                 errors.unreachable_cost(here.cost, fault.wanted, fault.lowest, here.span, dict.fromkeys(held))
             ) from None
+
+    def require_none(self, options: Mapping[str, Any], asked: Span) -> None:
+        """Raises ArchError (E501) if a cost is to be reached, or other than factors tell what goes: they fade as they like."""
+        if options["importance"] != "factors":
+            raise ArchError(
+                errors.bad_setting("importance", "with `rule = faded` factors tell what goes", asked, "factors")
+            )
+        if options["to"] or self.bounds:
+            found = "what has faded goes, whatever is left costs; `to` and limits on costs need another rule"
+            raise ArchError(errors.bad_setting("rule", found, self.bounds[0].span if self.bounds else asked, "budget"))
 
     def _tightest(self, name: str, budget: float, asked: Span) -> Bound:
         """The limit that a budget comes from; the place where it is asked for if it comes from none."""

@@ -118,8 +118,12 @@ def trainer_of(limits: Limits, job: Job, data: Examples, device: torch.device) -
     """A trainer at its first step. Raises ArchError if a budget cannot be met, RunError."""
     options = job.strategy.options
     name, keep, multiple = options["cost"], float(options["keep"]), options["multiple"]
-    budgets = limits.budgets(name, options["to"])
-    limits.require_reachable(name, budgets[-1], keep, multiple, job.asked)
+    if options["rule"] == "faded":
+        limits.require_none(options, job.asked)
+        budgets: tuple[float, ...] = (limits.full(name),)
+    else:
+        budgets = limits.budgets(name, options["to"])
+        limits.require_reachable(name, budgets[-1], keep, multiple, job.asked)
     settings = Pruning(
         budgets=budgets,
         every=options["every"],
@@ -129,6 +133,7 @@ def trainer_of(limits: Limits, job: Job, data: Examples, device: torch.device) -
         importance=options["importance"],
         keep=keep,
         multiple=multiple,
+        rule=options["rule"],
     )
     space, cost, others = limits.space, limits.cost(name), limits.others(name)
     trainer = PruneTrainer(

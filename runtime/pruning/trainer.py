@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from ..device import autocast
 from ..optimise import Optimizer, Readings
 from ..steps import Progress, Recipe, Step, require_finite
 from ..task import Examples
-from .choose import Allowed, Queue, Want, permitted
+from .choose import Allowed, Queue, Want, enough, faded, permitted
 from .importance import factors, magnitude, taylor
 from .penalty import Cost, Pull, marginal, mean
 from .schedule import Removal, removals
@@ -45,7 +46,8 @@ class Settings:
     """How to prune: a quarter of the steps to warm up, say, then a removal every so many, the rest to tune.
 
     `budgets`: the costs to reach, falling. `strength`: of the pull, at first; without `factors` as the importance there is none.
-    `keep`: the share of the units of each group that stays. `multiple`: of channels or tokens, that groups keep.
+    `keep`: the share of the units of each group that stays. `multiple`: of channels or tokens, that groups keep. `rule`: as few
+    units as bring the cost to what is due (`budget`), or all that have faded, by a pull that stays as it began (`faded`).
     """
 
     budgets: tuple[float, ...]
@@ -56,6 +58,7 @@ class Settings:
     importance: str
     keep: float
     multiple: int
+    rule: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +130,8 @@ class PruneTrainer:
         self.seconds = 0.0
         self.updating = False
         self.mean = mean(self.left, cost)
+        self.prices = self._prices()
+        """Of the last unit of each group, over the mean cost of a unit: now, or, where what has faded goes, at the start."""
         self._sensitivity: list[Tensor] = self._fresh()
         self._pull = self._pulled()
 
@@ -183,16 +188,22 @@ class PruneTrainer:
     def remove(self) -> None:
         """Remove the least important units down to the cost that is wanted, and let the pull follow."""
         queue = Queue(self.left, self.importance(), self.settings.keep, self.settings.multiple)
-        first = permitted(queue, self.wants(self.removals[self.done]), self.allowed)
+        first = permitted(queue, self.rule(self.removals[self.done]), self.allowed)
         values = queue.values(first)
         removed, forced = len(values), int((values >= FADED).sum())
         self.updating = True
         self.left.remove(queue.dead(first), self.store.places, self._flats())
         self.forget()
-        if removed:
+        if removed and self.settings.rule == "budget":
             self.strength *= math.exp(min(1.0, forced / removed) - 0.5)
         self.events.append(Event(self.done, tuple(self.left.counts()), self.spent(), removed, forced, self.strength))
         self.updating = False
+
+    def rule(self, removal: Removal) -> Callable[[Queue], int]:
+        """How many blocks of a queue are due."""
+        if self.settings.rule == "faded":
+            return partial(faded, below=FADED)
+        return partial(enough, wants=self.wants(removal))
 
     def wants(self, removal: Removal) -> list[Want]:
         """The most that each cost may be after a removal; the other costs fall geometrically up to the first budget."""
@@ -239,11 +250,16 @@ class PruneTrainer:
         if self.average is not None:
             self.average.release()
         self._sensitivity = self._fresh()
+        if self.settings.rule == "budget":
+            self.prices = self._prices()
         self._pull = self._pulled()
 
     def _pulled(self) -> Pull:
+        return Pull(self.left, self.prices, self.store.places, self.store.flat.device)
+
+    def _prices(self) -> list[float]:
         prices = np.maximum(marginal(self.left, self.cost), 0.0) / (self.mean if self.mean > 0 else np.inf)
-        return Pull(self.left, prices.tolist(), self.store.places, self.store.flat.device)
+        return list(prices.tolist())
 
     def spent(self) -> float:
         """The cost of the network that is left."""
