@@ -8,7 +8,7 @@ import numpy as np
 from ..compiler.api import Compiled
 from ..compiler.decisions import Decisions
 from ..compiler.linked import Weighed, owners, weighed
-from ..dsl.model import COSTS, TIMES, Run
+from ..dsl.model import TIMES, Run, is_cost
 from .latency.goal import tabled
 from .search.linkage import Linkage, Unit
 from .search.problem import Evaluation, Measure, Objective, Problem
@@ -20,8 +20,8 @@ def objectives_of(run: Run) -> tuple[Objective, ...]:
     """The goals of a search block; accuracy against MACs where it names none."""
     if not run.objectives:
         return Objective("miou", maximize=True), Objective("macs", exact=True)
-    exact = {*COSTS, *(TIMES if tabled(run) else ())}
-    return tuple(Objective(o.name, o.maximize, o.name in exact) for o in run.objectives)
+    exact = TIMES if tabled(run) else ()
+    return tuple(Objective(o.name, o.maximize, is_cost(o.name) or o.name in exact) for o in run.objectives)
 
 
 def problem_of(

@@ -22,9 +22,6 @@ from .sampling import Genome, Sampler
 from .steps import Progress, Recipe, Step, require_finite
 from .task import Examples, distillation_loss
 
-SAVE_EVERY = 30.0
-"""Seconds between checkpoints."""
-
 
 class SupernetTrainer:
     """Trains all architectures of a space in one store, a few in each step.
@@ -119,23 +116,20 @@ class SupernetTrainer:
         if kept is not None and kept.exists():
             self.load(checkpoint.load(kept, self.device))
         self._spread()
-        before, saved_step = self.seconds, self.done
-        begun = saved = time.monotonic()
-        try:
+        before, begun = self.seconds, time.monotonic()
+        with checkpoint.keeping(self, kept) as tick:
             while self.done < self.recipe.steps:
                 loss = self.step()
                 now = time.monotonic()
                 self.seconds = before + now - begun
                 if progress:
                     progress(Step(self.done, self.recipe.steps, loss, now - begun))
-                if kept is not None and now - saved > SAVE_EVERY:
-                    checkpoint.save(kept, self.state())
-                    saved, saved_step = now, self.done
-        finally:
-            # An interrupt in the midst of an update leaves half of it: then the last checkpoint stands.
-            if kept is not None and self.done != saved_step and not self.updating:
-                checkpoint.save(kept, self.state())
+                tick()
         self._settle(True)
+
+    def position(self) -> int:
+        """The steps done."""
+        return self.done
 
     def _settle(self, wanted: bool) -> None:
         """Averages into the store, if there are any, and the weights that are trained aside; or back."""

@@ -278,7 +278,7 @@ def kill_searches(folder: Path, cache: Path, more: list[str]) -> dict[str, Any]:
     import matplotlib.pyplot  # noqa: F401
     import pymoo.algorithms.moo.nsga2  # noqa: F401
 
-    train.SAVE_EVERY = 0.0
+    checkpoint.SAVE_EVERY = 0.0
     rng, kills, studies = random.Random(0), 0, ["whole"]
     begun = time.monotonic()
     finish(forked(folder / "whole", cache, more))

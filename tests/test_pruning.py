@@ -27,7 +27,6 @@ from hrdsl.compiler.placed import placed
 from hrdsl.runtime import checkpoint
 from hrdsl.runtime.evaluate import network_miou
 from hrdsl.runtime.faults import RunError
-from hrdsl.runtime.pruning import trainer as training
 from hrdsl.runtime.pruning.block import job_of
 from hrdsl.runtime.pruning.choose import Queue, Unreachable, enough, permitted
 from hrdsl.runtime.pruning.limits import Limits
@@ -243,7 +242,7 @@ def small(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
 
 def test_goes_on_from_every_step(small: Path, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever checkpoint is left, the same units go at the same steps, and all files are the same to the last bit."""
-    monkeypatch.setattr(training, "SAVE_EVERY", -1.0)
+    monkeypatch.setattr(checkpoint, "SAVE_EVERY", -1.0)
     states: list[bytes] = []
     path = tmp_path / "whole" / "pruning.ckpt"
 
@@ -347,7 +346,7 @@ def test_killed(small: Path, tmp_path: Path, cache: Path) -> None:
         "--quiet",
     ]
     script = (
-        "from hrdsl.runtime.pruning import trainer; trainer.SAVE_EVERY = -1.0\n"
+        "from hrdsl.runtime import checkpoint; checkpoint.SAVE_EVERY = -1.0\n"
         f"from hrdsl.cli.main import main; main({words!r})"
     )
     process = subprocess.Popen([sys.executable, "-c", script], env=dict(os.environ))

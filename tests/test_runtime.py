@@ -14,7 +14,7 @@ from hrdsl.compiler.module import extract
 from hrdsl.compiler.plan import Planner
 from hrdsl.compiler.store import Store
 from hrdsl.dsl.settings import Chosen
-from hrdsl.runtime import checkpoint, device, files, searching, steps, train
+from hrdsl.runtime import checkpoint, device, files, searching, steps
 from hrdsl.runtime.evaluate import plan_miou, recalibrate
 from hrdsl.runtime.evaluation import Evaluator
 from hrdsl.runtime.faults import RunError
@@ -226,7 +226,7 @@ def test_dropout_resumes_too(tmp_path: Path) -> None:
 
 def test_interrupt_within_an_update(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Half an update is never kept: the last checkpoint stands."""
-    monkeypatch.setattr(train, "SAVE_EVERY", 0.0)
+    monkeypatch.setattr(checkpoint, "SAVE_EVERY", 0.0)
     shared = trainer()
     fused = torch._fused_adamw_
 

@@ -11,7 +11,7 @@ from ...compiler.api import Compiled
 from ...compiler.store import Store
 from ...compiler.sym import reads
 from ...compiler.works import Works
-from ...dsl.model import COSTS, TIMES, Run
+from ...dsl.model import TIMES, Run, is_cost
 from ...dsl.settings import Chosen
 from ..device import pick
 from ..faults import RunError
@@ -99,7 +99,7 @@ def with_latency(measure_others: Measure, compiled: Compiled, run: Run, device: 
     names = [o.name for o in run.objectives if o.name in TIMES]
     if not names or tabled(run):
         return measure_others
-    place = [o.name for o in run.objectives if o.name not in COSTS].index(names[0])
+    place = [o.name for o in run.objectives if not is_cost(o.name)].index(names[0])
     chosen: Chosen = run.settings["latency"]
     device, on = where(chosen, device)
     clock = milliseconds(compiled, store, on, device, float(chosen.options["seconds"]))

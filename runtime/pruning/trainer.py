@@ -35,8 +35,6 @@ from .penalty import Cost, Pull, marginal, mean
 from .schedule import Removal, removals
 from .shrink import Remaining
 
-SAVE_EVERY = 30.0
-"""Seconds between checkpoints."""
 FADED = 1e-3
 """A factor below this has faded (HR-NAS, Section 4.1)."""
 
@@ -302,9 +300,8 @@ class PruneTrainer:
         """
         if path is not None and path.exists():
             self.load(checkpoint.load(path, self.recipe.device))
-        before, kept = self.seconds, (self.done, len(self.networks))
-        begun = saved = time.monotonic()
-        try:
+        before, begun = self.seconds, time.monotonic()
+        with checkpoint.keeping(self, path) as tick:
             while self.done < self.recipe.steps:
                 self._report(reached)
                 count = len(self.events)
@@ -315,18 +312,16 @@ class PruneTrainer:
                     removed(self.events[-1])
                 if progress:
                     progress(Step(self.done, self.recipe.steps, loss, now - begun))
-                if path is not None and now - saved > SAVE_EVERY:
-                    checkpoint.save(path, self.state())
-                    saved, kept = now, (self.done, len(self.networks))
+                tick()
             if self.due():
                 self.remove()
                 if removed:
                     removed(self.events[-1])
             self._report(reached)
-        finally:
-            # An interrupt in the midst of an update leaves half of it: then the last checkpoint stands.
-            if path is not None and (self.done, len(self.networks)) != kept and not self.updating:
-                checkpoint.save(path, self.state())
+
+    def position(self) -> tuple[int, int]:
+        """The steps done, and the networks that met a budget."""
+        return self.done, len(self.networks)
 
     def _report(self, reached: Callable[[int], Report] | None) -> None:
         """Tell of the network that the next step makes smaller, or of the last one, if it meets a budget."""
