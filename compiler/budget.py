@@ -56,7 +56,7 @@ def bounded(value: Any, span: Span) -> Any:
 
 def affordable(op: Operator, x: tuple[Shape, ...], y: Shape, weights: Iterable[Weight], span: Span) -> None:
     """Raise ArchError where a node is too large to be counted."""
-    if not any(y is one for one in x):
+    if not any([y is one for one in x]):
         _within("a tensor", NUMBERS, (y.width, *y.extent, y.copies), span)
     for weight in weights:
         _within("a parameter", NUMBERS, [a.limit for a in weight.axes], span)

@@ -1,7 +1,6 @@
 """Flows to nodes: what a cell, an operator, alternatives or a repetition makes of a flow. Shapes are inferred and checked."""
 
-from collections import ChainMap
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from functools import cache
 from typing import Any, cast
@@ -16,7 +15,7 @@ from .evaluate import Evaluator
 from .graph import Node, Switch
 from .kinds import is_numeric
 from .operator import Operator, signature
-from .scope import Decisions, Path, Scope, misspelt, numbered
+from .scope import Counts, Decisions, Path, Scope, misspelt, numbered
 from .shape import Shape
 from .site import Suspicion, UseSite, used_here
 from .sym import Apply, Table, Value, apply, deps, is_sym
@@ -48,8 +47,8 @@ class Builder:
         self.nodes: list[Node] = []
         self.priors: list[tuple[Prior, Scope]] = []
         """Those of cells, once for each use."""
-        self.names: dict[Path, int] = {}
-        self.cells_at: MutableMapping[Path, int] = {}
+        self.names = Counts()
+        self.cells_at = Counts()
         """How many cells of a name stand in a place; a choice at the end of one makes a node of the same name."""
         self.where = EVERYWHERE
         self.lane = ""
@@ -150,19 +149,19 @@ class Builder:
     ) -> Any:
         """What each alternative makes of a flow; `none` is what a literal `none` stands for."""
         outer, results = self.where, []
-        before, counted = self.cells_at, []
+        before, counted = self.cells_at, list[Counts]()
         try:
             for k, option in enumerate(value.options):
                 self.where = outer.within(apply("==", value.select, k))
-                self.cells_at = ChainMap({}, before)  # an alternative is numbered as if it stood alone
-                counted.append(self.cells_at.maps[0])
+                self.cells_at = Counts(before)  # an alternative is numbered as if it stood alone
+                counted.append(self.cells_at)
                 reached = not self.where.nowhere and option is not UNABLE
                 made = self.flow(option, x, base, use, span) if reached else None
                 results.append(none if option is None else made)
         finally:
             self.where, self.cells_at = outer, before
         for path, count in (item for counts in counted for item in counts.items()):
-            before[path] = max(before.get(path, 0), count)
+            before[path] = max(before[path], count)
         able = next((r for r, o in zip(results, value.options, strict=True) if o is not UNABLE), None)
         results = [able if o is UNABLE else r for r, o in zip(results, value.options, strict=True)]
         return self.choose(value.select, results, (*base, "choice"), span, keep=UNABLE in value.options)
@@ -358,7 +357,7 @@ class Builder:
     ) -> Flow:
         if len(self.nodes) >= MOST_NODES:
             raise ArchError(errors.too_large("the space", f"more than {MOST_NODES:,} nodes", MOST_NODES, span))
-        read = tuple(f.shape for f in given)
+        read = tuple([f.shape for f in given])
         weights = op.weights(read, shape)
         affordable(op, read, shape, weights, span)
         name = path_text(path)

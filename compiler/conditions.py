@@ -30,6 +30,8 @@ from .sym import (
 
 def both(*conditions: Value) -> Value:
     """Their conjunction: one table for what fits in it, large factors kept apart."""
+    if len(conditions) == 1 and not isinstance(conditions[0], Apply):
+        return conditions[0]
     kept = tuple([c for c in conditions if c is not True])
     if not kept or (len(kept) == 1 and not isinstance(kept[0], Apply)):
         return kept[0] if kept else True
@@ -73,6 +75,8 @@ def either(*conditions: Value) -> Value:
 
 @lru_cache(maxsize=1 << 13)
 def _alternatives(options: tuple[Value, ...]) -> Value:
+    if Apply not in map(type, options) and joint(options) is not None:
+        return apply("or", *options)
     factors = _narrowest([conjuncts(o) for o in options])
     common = [f for f in factors[0] if all(f in others for others in factors[1:])]
     rest = [both(*(f for f in some if f not in common)) for some in factors]

@@ -68,13 +68,16 @@ def _reads(graph: Graph, node: Node, live: Value) -> tuple[Value, ...]:
     if live is False:
         return (False,) * len(node.inputs)
     found: list[Value] = []
+    chooses, there = isinstance(node.op, Switch), node.shape.present
     for k, source in enumerate(node.inputs):
         if source is None:
             found.append(False)
             continue
-        present, looks = graph.nodes[source].shape.present, _looks(node, k)
-        same = looks is True and present is node.shape.present
-        found.append(live if same else both(live, looks, present))
+        present = graph.nodes[source].shape.present
+        if chooses:
+            found.append(both(live, _looks(node, k), present))
+        else:
+            found.append(live if present is there else both(live, present))
     return tuple(found)
 
 
@@ -96,11 +99,11 @@ def _demand(graph: Graph, live: Sequence[Value]) -> tuple[Value, ...]:
     wanted[graph.output].append(True)
     for i in range(len(graph.nodes) - 1, -1, -1):
         node = graph.nodes[i]
-        asked = demand[i] = either(*wanted[i])
-        if asked is False:
+        demand[i] = either(*wanted[i])
+        if demand[i] is False:
             continue
-        chooses = isinstance(node.op, Switch)
+        every = None if isinstance(node.op, Switch) else both(demand[i])
         for k, source in enumerate(node.inputs):
             if source is not None:
-                wanted[source].append(both(asked, _looks(node, k)) if chooses else asked)
+                wanted[source].append(both(demand[i], _looks(node, k)) if every is None else every)
     return tuple(demand)

@@ -386,7 +386,7 @@ def strided(value: Any, stride: int) -> tuple[Any, Value]:
             told, unable = strided(first, stride)
             return Pipeline(((told, span), *rest)), unable
         case Cell() if any(p.name == "stride" for p in value.block.parameters or ()):
-            return replace(value, arguments={"stride": stride, **value.arguments}), False
+            return Cell(value.block, value.module, {"stride": stride, **value.arguments}), False
         case Operation() if any(f.name == "stride" for f in signature(value.kind)):
             return replace(value, settings={"stride": stride, **value.settings}), False
     return value, stride != 1

@@ -1,6 +1,6 @@
 """Names and decisions: entries are looked up outwards; `in` makes a decision, once for each place that owns it."""
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
@@ -117,9 +117,21 @@ def misspelt(name: str, use: Scope) -> Span | None:
     return None
 
 
-def numbered(path: Path, taken: MutableMapping[Path, int]) -> Path:
+class Counts(dict[Path, int]):
+    """How often each path was taken, over what `below` counted."""
+
+    __slots__ = ("below",)
+
+    def __init__(self, below: "Counts | None" = None) -> None:
+        self.below = below
+
+    def __missing__(self, path: Path) -> int:
+        return 0 if self.below is None else self.below[path]
+
+
+def numbered(path: Path, taken: Counts) -> Path:
     """`path`, the second time with a 2 behind its last part, and so on."""
-    count = taken[path] = taken.get(path, 0) + 1
+    count = taken[path] = taken[path] + 1
     if count == 1 or not path:
         return path
     last = path[-1]

@@ -59,7 +59,11 @@ class Shape:
         return self if present is self.present else replace(self, present=present)
 
     def wide(self, channels: Axis) -> "Shape":
-        return replace(self, channels=channels)
+        return self.sized(channels, self.extent, self.stride)
+
+    def sized(self, channels: Axis, extent: tuple[Value, ...], stride: Value) -> "Shape":
+        """The same flow with other channels and of another extent."""
+        return Shape(self.form, channels, extent, stride, self.present, self.copies, self.rows)
 
     def __str__(self) -> str:
         extent = [text(e) for e in self.extent]

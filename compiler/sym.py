@@ -52,20 +52,22 @@ class Metric:
 
 
 _INDEX = python.attrgetter("index")
-_TRUTHS = frozenset({bool})
+_TRUTHS = {bool}
 
 
 class Table:
     """A function of `deps` (sorted by index), row-major over their domains."""
 
-    __slots__ = ("_greatest", "_hash", "_kinds", "deps", "strides", "values")
+    __slots__ = ("_greatest", "_hash", "_kinds", "deps", "strides", "truths", "values")
 
     def __init__(self, deps: tuple[Decision, ...], values: tuple[Any, ...], truths: bool = False) -> None:
         """`truths`: all values are known to be true or false."""
         self.deps = deps
         self.values = values
-        self.strides = _strides(tuple(map(len, deps)))
-        self._kinds = _TRUTHS if truths else frozenset(map(type, values))
+        self.strides = _strides(tuple([len(d.values) for d in deps]))
+        self._kinds = _TRUTHS if truths else set(map(type, values))
+        self.truths = truths or self._kinds == _TRUTHS
+        """Whether all its values are true or false."""
         texts = str in self._kinds
         self._hash = hash((tuple(map(_INDEX, deps)), tuple(map(_stable, values)) if texts else values))
         self._greatest: Any = None
@@ -84,11 +86,6 @@ class Table:
 
     def __repr__(self) -> str:
         return f"Table({', '.join(d.path for d in self.deps)}: {self.values if len(self.values) < 9 else '...'})"
-
-    @property
-    def truths(self) -> bool:
-        """Whether all its values are true or false."""
-        return self._kinds == _TRUTHS
 
     @property
     def greatest(self) -> Any:
@@ -296,15 +293,19 @@ def tabulate(over: tuple[Decision, ...], value: Callable[[tuple[int, ...]], Any]
 def _canonical(over: tuple[Decision, ...], values: tuple[Any, ...], truths: bool = False) -> Value:
     if values[0] == values[-1] and values.count(values[0]) == len(values):
         return values[0]
-    kept = over
+    kept, outer = over, 1
     for d in over:
         if len(kept) == 1:
             break
-        step = size(kept[kept.index(d) + 1 :])
-        first, *others = _cuts(len(values), step, len(d))
+        count = len(d.values)
+        first, *others = _cuts(len(values), len(values) // (outer * count), count)
         least = first(values)
-        if all(cut(values) == least for cut in others):
-            values, kept = least, tuple(k for k in kept if k is not d)
+        for cut in others:
+            if cut(values) != least:
+                outer *= count
+                break
+        else:
+            values, kept = least, tuple([k for k in kept if k is not d])
     return Table(kept, values, truths)
 
 
@@ -317,9 +318,10 @@ def _cuts(length: int, step: int, count: int) -> tuple[Callable[[tuple[Any, ...]
 
 def apply(function: str, *args: Value) -> Value:
     """`function(*args)`, tabulated where it can be."""
-    if _SYMBOLIC.isdisjoint(map(type, args)):
-        return FUNCTIONS[function](*args)
-    return _applied(function, *args)
+    for a in args:
+        if type(a) in _SYMBOLIC:
+            return _applied(function, *args)
+    return FUNCTIONS[function](*args)
 
 
 @lru_cache(maxsize=1 << 15, typed=True)
@@ -327,7 +329,7 @@ def _applied(function: str, *args: Value) -> Value:
     over = joint(args)
     if over is None:
         return _shorter(function, args)
-    if function in BITWISE and all([type(a) is Table and a._kinds is _TRUTHS for a in args]):
+    if function in BITWISE and all([type(a) is Table and a.truths for a in args]):
         return _joined(function, over, args)
     values = tuple(map(FUNCTIONS[function], *[spread(a, over) for a in args]))
     return _canonical(over, values, function in TRUTHS)
@@ -445,7 +447,8 @@ def spread(value: Value, over: tuple[Decision, ...]) -> Sequence[Any]:
         return (value,) * size(over)
     if value.deps == over:
         return value.values
-    picked: tuple[Any, ...] = _picker(tuple(map(len, over)), tuple(map(over.index, value.deps)))(value.values)
+    sizes = tuple([len(d.values) for d in over])
+    picked: tuple[Any, ...] = _picker(sizes, tuple(map(over.index, value.deps)))(value.values)
     return picked
 
 

@@ -14,7 +14,9 @@ def fit(graph: Graph) -> Graph:
     """Before: any graph. After: an axis read as a prefix ends where the largest architecture that computes its node ends."""
     live = liveness.liveness(graph).nodes
     known: dict[tuple[int, int], Axis] = {}
-    nodes = tuple([_fitted(node, there, known) for node, there in zip(graph.nodes, live, strict=True)])
+    nodes = tuple(
+        [_fitted(node, there, known) if node.weights else node for node, there in zip(graph.nodes, live, strict=True)]
+    )
     if all(map(is_, nodes, graph.nodes)):
         return graph
     made = replace(graph, nodes=nodes)
@@ -29,13 +31,13 @@ def _fitted(node: Node, live: Value, known: dict[tuple[int, int], Axis]) -> Node
 
 
 def _read(weight: Weight, live: Value, known: dict[tuple[int, int], Axis]) -> Weight:
-    axes = tuple([_shortened(a, live, known) for a in weight.axes])
+    axes = tuple([_shortened(a, live, known) if isinstance(a, Prefix) else a for a in weight.axes])
     return weight if all(map(is_, axes, weight.axes)) else replace(weight, axes=axes)
 
 
-def _shortened(axis: Axis, live: Value, known: dict[tuple[int, int], Axis]) -> Axis:
+def _shortened(axis: Prefix, live: Value, known: dict[tuple[int, int], Axis]) -> Axis:
     """A prefix as long as its largest size where a condition holds; nodes in a row share axis and condition."""
-    if not isinstance(axis, Prefix) or not isinstance(axis.size, Table):
+    if not isinstance(axis.size, Table):
         return axis
     key = (id(axis), id(live))
     if key not in known:
