@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from torch.optim import lr_scheduler
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from hrdsl.compiler.api import Compiled, compile_file
 from hrdsl.compiler.module import extract
 from hrdsl.compiler.plan import Planner
 from hrdsl.compiler.store import Store
@@ -30,11 +28,10 @@ from hrdsl.runtime.task import Examples, segmentation_loss
 from hrdsl.runtime.train import SupernetTrainer
 
 from .spaces import compile_text
+from .test_runtime import ADAMW, SGD, data, two
 
 SPACE = Path(__file__).parent / "tiny" / "two.arch"
 CPU = torch.device("cpu")
-ADAMW = Chosen("adamw", {"lr": 0.01, "weight_decay": 0.1})
-SGD = Chosen("sgd", {"lr": 0.05, "momentum": 0.9, "weight_decay": 0.01})
 SAME = Chosen("sandwich", {"operators": "same", "decay": "largest"})
 OPTIONS: dict[str, dict[str, Any]] = {
     "sandwich": {"sample": SAME},
@@ -49,21 +46,6 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "bfloat16": {"precision": "bfloat16"},
     "all": {"sample": SAME, "ema": 0.99, "accumulate": 4, "clip": 0.5, "label_smoothing": 0.1, "widen": 2},
 }
-
-
-@cache
-def two() -> Compiled:
-    return compile_file(SPACE)
-
-
-@cache
-def data() -> Examples:
-    """Noise: what is learnt does not matter here."""
-    rng = torch.Generator().manual_seed(3)
-    images = torch.randint(0, 256, (24, 3, 16, 16), generator=rng, dtype=torch.uint8)
-    labels = torch.randint(0, 11, (24, 16, 16), generator=rng, dtype=torch.uint8)
-    labels[:, 0] = 255
-    return Examples(images, labels, 11, 255)
 
 
 def settings(**other: Any) -> dict[str, Any]:
