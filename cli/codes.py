@@ -567,6 +567,14 @@ CODES: dict[str, Code] = {
         "strategy = prune(to = [1/100], keep = 1/2)",
         "strategy = prune(to = [1/2])",
     ),
+    "E510": Code(
+        "a cost that a part of the network does not have",
+        "`macs` and `parameters` are sums over operations, each of one branch or of none. A latency and a peak of memory are "
+        "of the whole network; a stage has no costs.",
+        "space",
+        "require fine.peak_activation_bytes <= 1Mi",
+        "require fine.macs <= 100M and peak_activation_bytes <= 1Mi",
+    ),
     # warnings
     "W601": Code(
         "a decision with one possible value",

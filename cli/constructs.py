@@ -355,11 +355,12 @@ CONSTRUCTS: dict[str, Construct] = {
     "costs": Construct(
         "the costs of an architecture",
         "`macs` counts multiply-accumulates of one sample, `parameters` learned numbers, `peak_activation_bytes` the "
-        "most memory that activations take at one time, at batch 1 and 4 bytes a number. All are exact. Constraints "
+        "most memory that activations take at one time, at batch 1 and 4 bytes a number. All are exact. A branch of the "
+        "space has `fine.macs` and `fine.parameters`, those of its operations; the stem and heads belong to none. Constraints "
         "and goals may name them; a goal may also be `miou`, the mean intersection over union, `accuracy`, the share of "
         "pixels that are right, or `loss`, the mean cross entropy of a pixel.",
         "search",
-        "maximize miou\nminimize macs\nrequire parameters <= 2M",
+        "maximize miou\nminimize macs\nrequire parameters <= 2M and fine.macs <= 50M",
         17,
         ("cost", "macs", "parameters", "peak_activation_bytes", "miou", "accuracy", "loss"),
     ),
@@ -375,8 +376,8 @@ CONSTRUCTS: dict[str, Construct] = {
     ),
     "maximize": Construct(
         "a goal of the search",
-        "`maximize NAME` and `minimize NAME` stand in a `search` block; NAME is a cost or `miou`. The search keeps the "
-        "architectures that no other one betters in all goals.",
+        "`maximize NAME` and `minimize NAME` stand in a `search` block; NAME is a cost, as `macs` or `fine.macs`, or `miou`. The "
+        "search keeps the architectures that no other one betters in all goals.",
         "search",
         "maximize miou\nminimize peak_activation_bytes",
         19,

@@ -80,8 +80,9 @@ class Compiled:
         return replace(self, shared={**self.shared, "latency": latency})
 
     def prices(self, genes: "Genes", names: Iterable[str]) -> "dict[str, Array]":
-        """Costs by name for a matrix of genes [P, G], each [P]; `latency_ms` too where the space is timed."""
-        found = self.costs(genes, peak="peak_activation_bytes" in names)
+        """Costs by name for a matrix of genes [P, G], each [P], as `macs` and `fine.macs`; `latency_ms` too where the space is
+        timed."""
+        found = self.costs.named(genes, [name for name in names if name not in TIMES])
         return {**found, **({name: self.latency(genes) for name in TIMES} if self.latency else {})}
 
     def restricted(self, search: str) -> "Compiled":

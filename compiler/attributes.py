@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..dsl import errors
 from ..dsl.diagnostic import ArchError, Span
+from ..dsl.model import ADDITIVE, COSTS, TIMES
 from ..dsl.syntax import Attribute, Fix, Index
 from .scope import Path, Scope, misspelt
 from .sym import chosen
@@ -47,6 +48,8 @@ def _place_attribute(ask: "Evaluator", place: Place, expr: Attribute) -> Any:
         # a branch of it, where widths are known
         scope = next((v.scope for v in scope.values.values() if isinstance(v, Place)), scope)
     found, value = ask.find(expr.name, scope)
+    if not found and expr.name in (*COSTS, *TIMES):
+        return _cost(ask, place, expr)
     if not found:
         raise ArchError(
             errors.no_attribute(
@@ -58,6 +61,14 @@ def _place_attribute(ask: "Evaluator", place: Place, expr: Attribute) -> Any:
             )
         )
     return value
+
+
+def _cost(ask: "Evaluator", place: Place, expr: Attribute) -> Any:
+    """`fine.macs`: a cost of a branch of the space."""
+    if place.scope.kind != "branch" or expr.name not in ADDITIVE:
+        branch = place.name if place.kind == "branch" else "some_branch"
+        raise ArchError(errors.no_cost_of(expr.name, expr.base.span.text, expr.span, branch, ADDITIVE))
+    return ask.cost(expr.name, expr.span, place.name)
 
 
 def evaluate_index(ask: "Evaluator", expr: Index, use: Scope, base: Path) -> Any:

@@ -1,6 +1,5 @@
 """Why no architecture meets the constraints of a space: the fewest of them that exclude each other, and their parts."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -9,8 +8,8 @@ import numpy as np
 
 from ..dsl import errors
 from ..dsl.diagnostic import Diagnostic
-from ..dsl.model import COSTS, TIMES
-from .constraints import ranges
+from ..dsl.model import TIMES
+from .constraints import costs_of, ranges
 from .factors import TooWide
 from .graph import Constraint
 from .ranking import Ranking
@@ -74,13 +73,13 @@ def _searched(space: "Decisions", constraints: Sequence[Constraint], rows: Genes
 def _parts(space: "Decisions", constraint: Constraint) -> str:
     """The ranges of the decisions and costs that a constraint names."""
     found = ranges(space.graph, constraint.syntax.condition.span.text)
-    names = [n for n in (*COSTS, *TIMES) if re.search(rf"\b{n}\b", constraint.syntax.condition.span.text)]
+    names = costs_of(constraint.condition)
     if names:
         rows = space.free(np.random.default_rng(0), 2000 if space.decisions else 1)
         if space.decisions:
             free = type(space)(replace(space.graph, constraints=()), lambda: space.costs, space.latency)
             rows = np.concatenate([rows, np.array([free.smallest(), free.largest()], dtype=rows.dtype)])
-        costs = {**space.costs(rows), **({n: space.latency(rows) for n in TIMES} if space.latency else {})}
+        costs = {**space.costs.named(rows, names), **({n: space.latency(rows) for n in TIMES} if space.latency else {})}
         drawn = " as far as found" if space.decisions else ""
         found += [errors.between(n, _shown(costs[n].min()), _shown(costs[n].max()), drawn) for n in names]
     return errors.parts(found)

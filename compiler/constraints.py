@@ -7,6 +7,7 @@ from math import prod
 
 from ..dsl import errors
 from ..dsl.diagnostic import ArchError, Diagnostic
+from ..dsl.model import ADDITIVE
 from .activity import Active
 from .conditions import both, either, negate, scatter
 from .graph import Graph, Node, Prior, Switch
@@ -138,14 +139,25 @@ def ranges(graph: Graph, text: str) -> list[str]:
     return found
 
 
+def costs_of(value: Value) -> tuple[str, ...]:
+    """The names of the costs that a condition reads, each once."""
+    if isinstance(value, Metric):
+        return (value.name,)
+    parts = value.args if isinstance(value, Apply) and value.priced else ()
+    return tuple(dict.fromkeys(name for part in parts for name in costs_of(part)))
+
+
 def figures(graph: Graph, genes: Sequence[int]) -> dict[str, int]:
-    """Parameters and MACs of one architecture, by a walk over what it computes."""
-    parameters = macs = 0
+    """Parameters and MACs of one architecture and of its branches, by a walk over what it computes."""
+    found = {f"{place}{name}": 0 for place in ("", *(f"{x.name}." for x in graph.lanes)) for name in ADDITIVE}
     for node in computed(graph, genes):
         shapes = tuple(graph.nodes[i].shape for i in node.inputs if i is not None)
-        parameters += sum(prod(at(a.size, genes) for a in w.axes) for w in node.weights)
-        macs += sum(prod(at(f, genes) for f in factors) for factors in node.op.work(shapes, node.shape))
-    return {"parameters": parameters, "macs": macs}
+        parameters = sum(prod(at(a.size, genes) for a in w.axes) for w in node.weights)
+        macs = sum(prod(at(f, genes) for f in factors) for factors in node.op.work(shapes, node.shape))
+        for place in {"", f"{node.lane}." if node.lane else ""}:
+            found[f"{place}macs"] += macs
+            found[f"{place}parameters"] += parameters
+    return found
 
 
 def computed(graph: Graph, genes: Sequence[int]) -> Iterator[Node]:

@@ -8,7 +8,7 @@ by a table of factors (`conventions.py`).
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from math import prod
@@ -31,11 +31,12 @@ METRICS = ("parameters", "macs")
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """`condition` x product of `factors`, added to metric `metric`."""
+    """`condition` x product of `factors`, added to metric `metric`; `lane` is the branch whose cost it is."""
 
     metric: int
     condition: Value
     factors: tuple[Value, ...]
+    lane: str = ""
 
 
 def terms(graph: Graph, convention: Convention | None = None) -> list[Term]:
@@ -45,8 +46,8 @@ def terms(graph: Graph, convention: Convention | None = None) -> list[Term]:
     for node, condition in zip(graph.nodes, live, strict=True):
         if condition is False:
             continue
-        out += [Term(0, condition, tuple(a.size for a in w.axes)) for w in node.weights]
-        out += [Term(1, condition, factors) for factors in node.op.work(shapes(graph, node), node.shape)]
+        out += [Term(0, condition, tuple(a.size for a in w.axes), node.lane) for w in node.weights]
+        out += [Term(1, condition, factors, node.lane) for factors in node.op.work(shapes(graph, node), node.shape)]
         if convention is not None:
             out += [Term(2, condition, factors) for factors in convention.products(graph, node)]
     return out
@@ -120,7 +121,10 @@ class Costs:
         self.graph = graph
         self.convention = convention
         self.metrics = METRICS if convention is None else (*METRICS, "operations")
-        self.sums = Sums(terms(graph, convention), len(self.metrics))
+        self.terms = terms(graph, convention)
+        self.sums = Sums(self.terms, len(self.metrics))
+        self.parts: dict[str, Sums] = {}
+        """The sums of branches that were asked for."""
 
     @cached_property
     def peak(self) -> "_Peak":
@@ -136,6 +140,23 @@ class Costs:
         if peak:
             out["peak_activation_bytes"] = self.peak(ask)
         return out
+
+    def named(self, genes: Genes, names: Iterable[str]) -> dict[str, Array]:
+        """At least the costs of these names, each [P]: `macs`, or of a branch `fine.macs`. Raises KeyError."""
+        wanted = tuple(names)
+        whole = any("." not in name for name in wanted)
+        out = self(genes, peak="peak_activation_bytes" in wanted) if whole else {}
+        return {**out, **{name: self._part(name, genes) for name in wanted if "." in name}}
+
+    def _part(self, name: str, genes: Genes) -> Array:
+        """One cost of one branch: the terms of its operations."""
+        if name not in self.parts:
+            lane, _, metric = name.partition(".")
+            if lane not in {x.name for x in self.graph.lanes} or metric not in METRICS:
+                raise KeyError(name)
+            mine = (t for t in self.terms if (t.lane, self.metrics[t.metric]) == (lane, metric))
+            self.parts[name] = Sums((replace(t, metric=0) for t in mine), 1)
+        return self.parts[name](Evaluation(np.asarray(genes), tables=self.sums.tables))[:, 0]
 
     def one(self, genes: Sequence[int]) -> dict[str, Any]:
         """The costs of one architecture: whole numbers, `operations` perhaps a fraction."""

@@ -86,7 +86,7 @@ class Decisions:
                 assert self.latency is not None
                 return self.latency(genes)
             if name not in found:
-                found.update(self.costs(genes, peak=name == "peak_activation_bytes"))
+                found.update(self.costs.named(genes, (name,)))
             return found[name]
 
         return Evaluation(genes, metric, self._tables)

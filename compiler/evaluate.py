@@ -108,7 +108,7 @@ class Evaluator:
         if name in FUNCTIONS:
             return FUNCTIONS[name]
         if name in COSTS or name in TIMES:
-            return self._cost(name, span)
+            return self.cost(name, span)
         known = {*use.names(), *module.cells, *module.uses, *self.operators, *FUNCTIONS}
         raise ArchError(errors.unknown_name(name, "name", span, known))
 
@@ -154,14 +154,14 @@ class Evaluator:
             where = declared.domain.span
             raise ArchError(errors.outside_domain(path_text(at), label_of(value), said(entry), where, shown))
 
-    def _cost(self, name: str, span: Span) -> Metric:
-        """A cost of the whole network: known to constraints only."""
+    def cost(self, name: str, span: Span, branch: str = "") -> Metric:
+        """A cost of the whole network, or of a branch: known to constraints only."""
         if not self.judging:
-            help = "only `require` and goals name costs, which are of the whole network"
+            help = "only `require` and goals name costs, of the network or of a branch"
             raise ArchError(errors.wrong_kind("a cost", "what one part of the network knows", span, help))
         if name in TIMES and not self.searching:
             raise ArchError(errors.latency_of_space(span))
-        return Metric(name, {**COSTS, **TIMES}[name])
+        return Metric(f"{branch}.{name}" if branch else name, {**COSTS, **TIMES}[name])
 
     def declares(self, name: str, use: Scope) -> bool:
         """Whether a name is declared in `use` or outwards; nothing is evaluated."""

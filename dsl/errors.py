@@ -531,6 +531,13 @@ def unreachable_cost(cost: str, wanted: float, lowest: float, span: Span, requir
     return Diagnostic("E509", f"pruning cannot bring `{cost}` down to {wanted:,.0f}", Label(span), there, help)
 
 
+def no_cost_of(cost: str, place: str, span: Span, branch: str, known: Iterable[str]) -> Diagnostic:
+    """`branch`: one that has the `known` costs."""
+    names = " and ".join(f"`{branch}.{name}`" for name in known)
+    help = f"the network has `{cost}`; a branch of the space has {names}"
+    return Diagnostic("E510", f"`{place}` has no `{cost}` of its own", Label(span), help=help)
+
+
 # W6xx: warnings ----------------------------------------------------------------------------------------------------
 
 

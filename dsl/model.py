@@ -8,7 +8,7 @@ from .diagnostic import ArchError, Diagnostic, Span
 from .modules import Module
 from .settings import Settings, read_settings, split_of
 from .strategies import strategy_faults
-from .syntax import Block, Clause, Expr, Fix, Goal, Line, Name, Parameter, Prior, Require, Vary
+from .syntax import Attribute, Block, Clause, Expr, Fix, Goal, Line, Name, Parameter, Prior, Require, Vary
 
 SPACE_BLOCKS = ("branch", "stage", "routes", "heads")
 SPACE_ENTRIES = ("input", "stem", "head")
@@ -100,9 +100,9 @@ def build_model(module: Module) -> Model:
     spaces = tuple(_space(b, found) for b in module.of_kind("space"))
     for cell in module.of_kind("cell"):
         _check_cell(cell, found)
-    names = [s.name for s in spaces]
+    branches = {s.name: tuple(b.name for b in s.branches) for s in spaces}
     several = {s.name for s in spaces if s.heads}
-    runs = tuple(_run(b, names, found) for kind in ("train", "search") for b in module.of_kind(kind))
+    runs = tuple(_run(b, branches, found) for kind in ("train", "search") for b in module.of_kind(kind))
     found += [errors.several_heads(r.kind, r.space, r.span) for r in runs if r and r.space in several]
     if found:
         raise ArchError(*found)
@@ -259,8 +259,9 @@ def _twice(names: Iterable[tuple[str, Span]], found: list[Diagnostic]) -> None:
         seen.setdefault(name, span)
 
 
-def _run(block: Block, spaces: list[str], found: list[Diagnostic]) -> Run | None:
-    clause = _clause(block, "for", spaces[0] if spaces else "some_space", found)
+def _run(block: Block, spaces: dict[str, tuple[str, ...]], found: list[Diagnostic]) -> Run | None:
+    """A block of a run; `spaces`: the names of the branches of each space."""
+    clause = _clause(block, "for", next(iter(spaces), "some_space"), found)
     if clause is None:
         return None
     space = clause.names[0]
@@ -275,7 +276,7 @@ def _run(block: Block, spaces: list[str], found: list[Diagnostic]) -> Run | None
             found.append(
                 errors.misplaced("a goal or a constraint", "a `train` block", line.span, "put it into `search`")
             )
-    objectives = tuple(o for o in (_objective(goal, found) for goal in goals) if o)
+    objectives = tuple(o for o in (_objective(goal, spaces.get(space.text, ()), found) for goal in goals) if o)
     settings = read_settings(block, found)
     if block.kind == "search":
         found += strategy_faults(block, settings["strategy"], objectives)
@@ -284,18 +285,46 @@ def _run(block: Block, spaces: list[str], found: list[Diagnostic]) -> Run | None
 
 COSTS = {"macs": "", "parameters": "", "peak_activation_bytes": "bytes"}
 """Costs that a goal or a constraint may name, with their units."""
+ADDITIVE = ("macs", "parameters")
+"""Those of them that are sums over operations: a branch has them too, as `fine.macs`."""
 TIMES = {"latency_ms": ""}
 """What a search may name besides: it depends on a device."""
 METRICS = ("miou", "accuracy", "loss")
 """What a task can measure."""
 
 
-def _objective(goal: Goal, found: list[Diagnostic]) -> Objective | None:
+def is_cost(name: str) -> bool:
+    """Whether a goal is a cost, of the network or of a branch."""
+    return name.rpartition(".")[2] in COSTS
+
+
+def _objective(goal: Goal, branches: tuple[str, ...], found: list[Diagnostic]) -> Objective | None:
     known = (*COSTS, *TIMES, *METRICS)
-    if not isinstance(goal.value, Name) or goal.value.text not in known:
-        found.append(errors.unknown_objective(goal.value.span.text, goal.value.span, known))
-        return None
-    return Objective(goal.value.text, goal.direction == "maximize", goal.span)
+    match goal.value:
+        case Name(text=name) if name in known:
+            return Objective(name, goal.direction == "maximize", goal.span)
+        case Attribute(base=Name(text=branch), name=name) if branch in branches and name in ADDITIVE:
+            return Objective(f"{branch}.{name}", goal.direction == "maximize", goal.span)
+        case Attribute(base=Name(text=branch), name=name, span=span) if branch in branches and name in known:
+            found.append(errors.no_cost_of(name, branch, span, branch, ADDITIVE))
+        case Attribute(base=Name(text=branch), span=span) if branch in branches:
+            found.append(errors.unknown_objective(span.text, span, [f"{branch}.{name}" for name in ADDITIVE]))
+        case value:
+            found.append(errors.unknown_objective(value.span.text, value.span, known))
+    return None
 
 
-__all__ = ["COSTS", "METRICS", "TIMES", "Branch", "Model", "Objective", "Run", "Space", "Stage", "build_model"]
+__all__ = [
+    "ADDITIVE",
+    "COSTS",
+    "METRICS",
+    "TIMES",
+    "Branch",
+    "Model",
+    "Objective",
+    "Run",
+    "Space",
+    "Stage",
+    "build_model",
+    "is_cost",
+]

@@ -12,6 +12,7 @@ from .penalty import Cost
 from .shrink import Mask, Remaining
 
 Floats = npt.NDArray[np.float64]
+Places = npt.NDArray[np.int64]
 Allowed = Callable[[tuple[int, ...]], bool]
 """Whether the space allows an architecture."""
 Want = tuple[Cost, float]
@@ -49,7 +50,7 @@ class Queue:
         rank = np.argsort(np.add.reduceat(value, start) / size if len(size) else value, kind="stable")
         self.group, self.size = np.concatenate(groups)[rank], size[rank]
         """Of each block."""
-        where = np.repeat(start[rank] - np.cumsum(self.size) + self.size, self.size) + np.arange(len(value))
+        where = _spread(start[rank], self.size)
         self.unit: npt.NDArray[np.int64] = np.concatenate(units)[where]
         self.value: Floats = value[where]
         """Of each unit, block by block."""
@@ -59,7 +60,11 @@ class Queue:
 
     def genome(self, first: int) -> tuple[int, ...]:
         """The architecture without the first so many blocks."""
-        gone = np.bincount(self.group[:first], self.size[:first], minlength=len(self.left.left))
+        return self.without(np.arange(first))
+
+    def without(self, places: Places) -> tuple[int, ...]:
+        """The architecture without some blocks."""
+        gone = np.bincount(self.group[places], self.size[places], minlength=len(self.left.left))
         return self.left.genome_with([len(each) - int(n) for each, n in zip(self.left.left, gone, strict=True)])
 
     def dead(self, first: int) -> dict[int, Mask]:
@@ -74,6 +79,21 @@ class Queue:
         """How important each unit of the first so many blocks is."""
         return self.value[: int(self.size[:first].sum())]
 
+    def lowering(self, cost: Cost) -> Places:
+        """The blocks of those groups without which a cost is less."""
+        groups = range(len(self.left.left))
+        rows = [self.genome(0), *(self.without(np.flatnonzero(self.group == k)) for k in groups)]
+        costs = np.asarray(cost(np.array(rows, np.int16)))
+        return np.flatnonzero((costs[1:] < costs[0])[self.group])
+
+    def put_first(self, places: Places) -> None:
+        """Let some blocks go before all others."""
+        order = np.concatenate([places, np.delete(np.arange(len(self)), places)])
+        start, size = self.size.cumsum() - self.size, self.size[order]
+        where = _spread(start[order], size)
+        self.group, self.size = self.group[order], size
+        self.unit, self.value = self.unit[where], self.value[where]
+
     def keep_from(self, place: int) -> None:
         """Take a block, and those of its group behind it, out: they stay."""
         rest = self.group != self.group[place]
@@ -81,6 +101,11 @@ class Queue:
         units = np.repeat(rest, self.size)
         self.group, self.size = self.group[rest], self.size[rest]
         self.unit, self.value = self.unit[units], self.value[units]
+
+
+def _spread(start: Places, size: Places) -> Places:
+    """The numbers from each start, as many as its size, one after the other."""
+    return np.repeat(start - np.cumsum(size) + size, size) + np.arange(size.sum())
 
 
 def _blocks(count: int, stay: int, multiple: int) -> npt.NDArray[np.int64]:
@@ -92,21 +117,37 @@ def _blocks(count: int, stay: int, multiple: int) -> npt.NDArray[np.int64]:
 def enough(queue: Queue, wants: Sequence[Want]) -> int:
     """How many blocks must go, at least, for costs of at most what is wanted: by bisection, as cost falls with every unit.
 
-    Raises Unreachable if even all of them are not enough.
+    For each want but the first, those go first that it needs of the blocks that lower its cost. Raises Unreachable if even
+    all blocks are not enough.
     """
+    last = np.array([queue.genome(len(queue))], np.int16)
+    for which, (cost, most) in enumerate(wants):
+        if (lowest := float(cost(last)[0])) > most:
+            raise Unreachable(which, most, lowest)
+    for want in wants[1:]:
+        _hasten(queue, want)
+    return _least(len(queue), lambda first: all(_met(queue.genome(first), want) for want in wants))
 
-    def excess(first: int) -> list[tuple[int, float]]:
-        row = np.array([queue.genome(first)], np.int16)
-        costs = [float(cost(row)[0]) for cost, _ in wants]
-        return [(k, cost) for k, (cost, (_, most)) in enumerate(zip(costs, wants, strict=True)) if cost > most]
 
-    low, high = -1, len(queue)
-    if over := excess(high):
-        which, cost = over[0]
-        raise Unreachable(which, wants[which][1], cost)
+def _met(genome: tuple[int, ...], want: Want) -> bool:
+    """Whether a cost of an architecture is at most what is wanted."""
+    cost, most = want
+    return bool(cost(np.array([genome], np.int16))[0] <= most)
+
+
+def _hasten(queue: Queue, want: Want) -> None:
+    """Put the blocks first that a want needs, of those that lower its cost."""
+    if not _met(queue.genome(0), want):
+        places = queue.lowering(want[0])
+        queue.put_first(places[: _least(len(places), lambda k: _met(queue.without(places[:k]), want))])
+
+
+def _least(most: int, enough: Callable[[int], bool]) -> int:
+    """The least number up to `most` that is enough; `most` is, and so is what is more than enough."""
+    low, high = -1, most
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if excess(middle) else (low, middle)
+        low, high = (low, middle) if enough(middle) else (middle, high)
     return high
 
 
