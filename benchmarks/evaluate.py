@@ -8,11 +8,12 @@ Trains the supernet of examples/demo.arch in the cache folder if it is not there
 `populations/demo.json`: genomes of NSGA-II (40 x 21, seed 0) over that supernet; `--make` writes them anew. Candidates are
 recalibrated on 128 training images and measured on 1,000 validation images. The base extracts each candidate as a network of
 its own and does the same with it, in float32. Parents were measured in the generation before and are not timed. CPU time, one
-thread, everything in one run; a part of the base goes before each of the others.
+thread, everything in one run; a part of the base goes before each of the others. The last rows are those children alone that
+survive, which no race can spare.
 
-`--survivors` compares who survives 20 generations. What each image says of each candidate is kept in the cache, so an
-interrupted run goes on; the first takes about 20 minutes. The base is float32 without folding, which is to the last bit what
-each network gives by itself. Parents are measured as their children are.
+`--survivors` compares who survives 20 generations, with a race and without, in each precision. What each image says of each
+candidate is kept in the cache, so an interrupted run goes on; the first takes about half an hour. The base is float32 without
+folding, which is to the last bit what each network gives by itself. Parents are measured as their children are.
 """
 
 import argparse
@@ -222,7 +223,25 @@ def times(lab: Lab, numbers: Sequence[int], report: Report) -> None:
             parts = ", ".join(f"{k} {v:.2f}" for k, v in spent.seconds.items())
             images = spent.images / len(children)
             report.add(number, name, seconds, seconds / base, images, spent.shared, spent.stopped, tau, parts)
-        report.targets.append(Target(f"generation {number}, all on", 0.1, found["all on"][0] / base, "x"))
+        for name in ("all on", "without bfloat16"):
+            report.targets.append(Target(f"generation {number}, {name}", 0.1, found[name][0] / base, "x"))
+            floor(lab, number, name, found[name][1:3], base, report)
+
+
+def floor(
+    lab: Lab, number: int, name: str, known: tuple[dict[Genome, Evaluation], list[float]], base: float, report: Report
+) -> None:
+    """What those children take that survive, which no race can spare."""
+    parents, children = lab.of(number)
+    answers, values = known
+    alive = survived(lab, [*parents, *children], [*values, *(answers[g].values[0] for g in children)]) & {*children}
+    evaluator = lab.evaluator(PARTS[name]._replace(race=None))
+    list(evaluator(parents))
+    evaluator.spent = Spent()
+    seconds, _ = timed(lambda: dict(evaluator([g for g in children if g in alive])))
+    parts = ", ".join(f"{k} {v:.2f}" for k, v in evaluator.spent.seconds.items())
+    how = f"{name}, the {len(alive)} that survive alone"
+    report.add(number, how, seconds, seconds / base, VALIDATE, evaluator.spent.shared, "", "", parts)
 
 
 MEASURED = {"base": Options(fold=False), "float32": Options(), "bfloat16": Options(precision=torch.bfloat16)}
@@ -252,38 +271,44 @@ class Replay:
         return (score.metric("miou"),)
 
 
+CASES = {
+    "raced": ("base", True),
+    "folded": ("float32", False),
+    "folded, raced": ("float32", True),
+    "bfloat16": ("bfloat16", False),
+    "bfloat16, raced": ("bfloat16", True),
+}
+"""How candidates are measured, and whether they race."""
+
+
 def compare(lab: Lab, report: Report) -> None:
-    """Who survives each generation, measured in full in float32 and raced in each precision."""
+    """Who survives each generation, against who does where all are measured in full in float32."""
     known: dict[str, dict[Genome, Scores]] = {name: lab.scores(name, 1) for name in MEASURED}
-    same = dict.fromkeys(MEASURED, 0)
+    same = dict.fromkeys(CASES, 0)
     for number in range(2, len(lab.generations) + 1):
-        parents, children = lab.of(number)
-        everyone = [*parents, *children]
-        found, images = {}, {}
-        for name, all_of in known.items():
-            all_of |= lab.scores(name, number)
-            values = {g: all_of[g].metric("miou") for g in everyone}
-            replay = Replay(all_of)
-            if name != "base":
-                stake = lab.contest(parents, [values[g] for g in parents], children)
-                values |= {g: a.values[0] for g, a in Race(replay, stake, *RACE).run()}  # type: ignore[arg-type]
-            found[name] = survived(lab, everyone, [values[g] for g in everyone])
-            same[name] += found[name] == found["base"]
-            images[name] = replay.spent.images / len(children)
-        for name in list(known)[1:]:
+        for name, scores in known.items():
+            scores |= lab.scores(name, number)
+        wanted, _ = outcome(lab, number, known["base"], False)
+        for case, (name, races) in CASES.items():
+            found, images = outcome(lab, number, known[name], races)
+            same[case] += found == wanted
             report.add(
-                number,
-                f"survivors, {name}",
-                "",
-                "",
-                images[name],
-                "",
-                "",
-                "",
-                f"{len(found[name] & found['base'])} of 40",
+                number, case, "", "", images, "", "", "", f"{len(found & wanted)} of {POPULATION} survivors the same"
             )
-    for name in list(known)[1:]:
-        report.targets.append(Target(f"generations with the same survivors, {name}, of 20", 19, same[name], least=True))
+    for case, count in same.items():
+        report.targets.append(Target(f"generations with the same survivors, {case}, of 20", 19, count, least=True))
+
+
+def outcome(lab: Lab, number: int, known: dict[Genome, Scores], races: bool) -> tuple[set[Genome], float]:
+    """Who survives a generation, and the images that each child saw."""
+    parents, children = lab.of(number)
+    values = {g: known[g].metric("miou") for g in [*parents, *children]}
+    replay = Replay(known)
+    if races:
+        stake = lab.contest(parents, [values[g] for g in parents], children)
+        values |= {g: a.values[0] for g, a in Race(replay, stake, *RACE).run()}  # type: ignore[arg-type]
+    images = replay.spent.images / len(children) if races else VALIDATE
+    return survived(lab, list(values), list(values.values())), images
 
 
 def main() -> None:

@@ -14,11 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hrdsl.compiler.api import Compiled, compile_file
+from hrdsl.compiler.frozen import Frozen, frozen
 from hrdsl.compiler.plan import Planner
 from hrdsl.compiler.store import Store
 from hrdsl.runtime import searching
 from hrdsl.runtime.evaluate import candidate_miou
 from hrdsl.runtime.evaluation import Evaluator, Options, Paired
+from hrdsl.runtime.evaluation import evaluator as evaluating
 from hrdsl.runtime.evaluation.race import Guess, Race, outcomes, stops
 from hrdsl.runtime.evaluation.scores import Scores, Truth, scores
 from hrdsl.runtime.evaluation.spent import Spent
@@ -334,8 +336,16 @@ def test_who_survives_is_measured_in_full() -> None:
         assert not [g for g, k in zip(stake.genomes, kept, strict=True) if k and answers[g].images]
 
 
-def test_a_generation_races() -> None:
-    """Through the evaluator itself: those who go on have the values that they have without a race."""
+def test_a_generation_races(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through the evaluator itself: those who go on have the values that they have without a race, and what was folded for
+    all of them serves for fewer."""
+    folded = list[set[int]]()
+
+    def counted(calls: Any, moments: Any, results: set[int], *how: Any) -> Frozen:
+        folded.append(results)
+        return frozen(calls, moments, results, *how)
+
+    monkeypatch.setattr(evaluating, "frozen", counted)
     many = genomes(9, 24)
     before, after = many[:12], many[12:]
     racing = Options(race=Paired(0.2, 50))
@@ -346,7 +356,9 @@ def test_a_generation_races() -> None:
     losses = np.stack([[-first[g].values[0] for g in before], exact[:12]], axis=1)
     goals = Objective("miou", maximize=True), Objective("macs", exact=True)
     found.contest(Contest(goals, tuple(after), exact[12:, None], tuple(before), losses, 6, (1.0, 1.0)))
-    answers, wanted = dict(found(after)), dict(plain(after))
+    answers = dict(found(after))
+    assert len(folded) == 2
+    wanted = dict(plain(after))
     assert set(answers) == set(after)
     assert found.spent.stopped == sum(a.images > 0 for a in answers.values()) > 0
     assert all(answers[g].images or answers[g].values == wanted[g].values for g in after)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from ...compiler.frozen import frozen, gathering
+from ...compiler.frozen import Frozen, frozen, gathering
 from ...compiler.instruction import Instruction
 from ...compiler.plan import Planner
 from ...compiler.union import (
@@ -97,6 +97,7 @@ class Evaluator:
         self.kept: dict[Genome, Scores] = {}
         """What every image says of those who survived the last generation."""
         self._contest: Contest | None = None
+        self._frozen: tuple[set[int], Frozen] = set(), Frozen([], {})
         self._records = recorder(planner.store.flat.device)
         shown = (calibration, CALIBRATION_BATCH), (validation, BATCH)
         self._sizes = [Sizes(next(data.chunks(min(batch, len(data))))[0]) for data, batch in shown]
@@ -207,13 +208,19 @@ class Evaluator:
         """The calls as validation runs them."""
         begun, how = clock(), self.options
         if how.fold or how.precision != torch.float32:
-            made = frozen(calls, self.statistics, results, how.precision, how.fold)
-            program = Program(made.calls, results, made.constants)
+            made = self._made(calls, set(results))
+            program = Program(needed(made.calls, results), results, made.constants)
         else:
             stored = [evaluating(i) if i.norm is None else normalised(i, self.statistics[i.out]) for i in calls]
             program = Program(stored, results)
         self.spent.add("fold", begun)
         return program
+
+    def _made(self, calls: Sequence[Instruction], results: set[int]) -> Frozen:
+        """The calls folded; those of a group serve for what is left of it, too."""
+        if not results <= self._frozen[0]:
+            self._frozen = results, frozen(calls, self.statistics, results, self.options.precision, self.options.fold)
+        return self._frozen[1]
 
     def _raced(self, contest: Contest, wanted: set[Genome]) -> Iterator[tuple[Genome, Evaluation]]:
         """The whole generation races, also those whose answer is known from before an interruption: it decides the same."""
