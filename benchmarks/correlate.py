@@ -19,7 +19,7 @@ from timing import Target, table
 from hrdsl.runtime.device import pick
 from hrdsl.runtime.trust import correlation
 
-STEPS = 1200
+STEPS = 3000
 """Of each network by itself."""
 LEAST = (("tau", 0.6), ("rho", 0.8))
 

@@ -27,7 +27,7 @@ BLOCKS = """
 train reduced for hyctas_space {
   sample = single
   optimizer = adamw(lr = 1e-2, weight_decay = 1e-2)
-  steps = 3000
+  steps = 10000
   batch = 8
 }
 
@@ -42,7 +42,7 @@ search reduced for hyctas_space {
 search reduced_front for hyctas_space {
   maximize miou
   minimize macs
-  strategy = nsga2(population = 20, generations = 10, crossover = 0.9, mutation = 0.04)
+  strategy = nsga2(population = 20, generations = 20, crossover = 0.9, mutation = 0.02, pairing = uniform)
   validate = 100
   recalibrate = 64
 }

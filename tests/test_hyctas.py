@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from hrdsl.compiler.api import Compiled, compile_file, compile_module
 from hrdsl.compiler.module import extract
+from hrdsl.compiler.specialise import Specialiser
 from hrdsl.dsl.diagnostic import Source
 from hrdsl.dsl.modules import load_source
 from hrdsl.runtime.weights import importing, maps
@@ -165,6 +166,23 @@ def test_the_size_of_the_space_where_skips_are_removed(layers: int) -> None:
     found = network("space", layers=layers, compact=True).decisions.count()
     assert found.exact
     assert found.value == ways(layers, alone)
+
+
+def test_heads_of_sets_of_routes() -> None:
+    """With `own_heads` networks share a head if they have the same routes, without it all do; none costs more or less."""
+    sizes = {"layers": 4, "height": 64, "columns": 64, "classes": 5}
+    own, one = (network("space", own_heads=flag, **sizes) for flag in (True, False))
+    opens = [d.index for d in own.graph.decisions if d.path.endswith(".open")]
+    genes = own.decisions.sample(np.random.default_rng(0), 200)
+    assert np.array_equal(own.costs(genes)["macs"], one.costs(genes)["macs"])
+    for space, count in ((own, 7), (one, 1)):
+        heads: dict[frozenset[str], set[tuple[int, ...]]] = {}
+        for row in genes.tolist():
+            nodes = [space.graph.nodes[live.node] for live in Specialiser(space.graph)(row)]
+            names = frozenset(n.name for n in nodes if n.name.startswith(("head", "join")) and n.weights)
+            heads.setdefault(names, set()).add(tuple(row[k] for k in opens))
+        assert len(heads) == count and sum(map(len, heads.values())) == 7
+        assert all(a == b or not a & b for a in heads for b in heads)
 
 
 def test_the_prior_over_the_number_of_routes() -> None:

@@ -275,6 +275,7 @@ ONE: dict[str, tuple[tuple[int, ...], Tally]] = {
         total(conv_bn(C, 24, 1, P), behind_factor(24, P), norm(24), conv_bn(24, 24, 1, Q), conv_bn(C, 24, 3, Q)),
     ),
     "hyctas.skip(24)": ((24, 32, 32), conv_bn(C, 24, 1, P)),
+    "hyctas.by_set(hyctas.skip(24), [true, false, true])": ((24, 32, 32), conv_bn(C, 24, 1, P)),
     "hyctas.feature_fusion(24)": ((24, 32, 32), fused(C, 24, P)),
     "hyctas.half_attention": (MAP, total(times(2, conv_bn(C, C, 1, P)), behind_factor(C, Q), norm(C))),
     "hyctas.decoder(5, 8)": ((5, 32, 32), decoded(C, 8, 8, 5, P)),
