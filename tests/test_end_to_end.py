@@ -285,16 +285,24 @@ def kill_searches(folder: Path, cache: Path, more: list[str]) -> dict[str, Any]:
     seconds = time.monotonic() - begun
     while kills < KILLS:
         studies.append(f"killed-{len(studies)}")
-        child, ended = forked(folder / studies[-1], cache, more), False
-        while kills < KILLS and not ended:
-            time.sleep(rng.uniform(0, seconds))
-            ended = os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-            if not ended:
-                os.kill(child, signal.SIGKILL)
-                os.waitpid(child, 0)
-                child, kills = forked(folder / studies[-1], cache, more), kills + 1
+        begun, child = time.monotonic(), forked(folder / studies[-1], cache, more)
+        while kills < KILLS and not ended(child, rng.uniform(0, seconds)):
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            child, kills = forked(folder / studies[-1], cache, more), kills + 1
         finish(child)
+        seconds = min(seconds, time.monotonic() - begun)
     return {"kills": kills, "studies": studies}
+
+
+def ended(child: int, seconds: float) -> bool:
+    """Whether a process ends within some seconds; waits no longer than that."""
+    last = time.monotonic() + seconds
+    while time.monotonic() < last:
+        if os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+            return True
+        time.sleep(0.01)
+    return False
 
 
 def finish(child: int) -> None:
