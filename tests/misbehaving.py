@@ -154,6 +154,7 @@ def searched(path: Path, workers: Workers | None, kinds: dict[str, str] | None =
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also where whoever started the tests ignores it
     told: dict[str, str] = json.loads(sys.argv[3])
     with crew(2, Limits(), kinds=told, log=sys.argv[2], seconds=0.05) as hired:
         print(searched(Path(sys.argv[1]), hired))
