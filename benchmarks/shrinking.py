@@ -122,7 +122,9 @@ class Setting:
         kind, importance, strength = KINDS[what]
         adamw = Chosen("adamw", {"lr": 2e-2, "weight_decay": 1e-2, "eps": 1e-8})
         train = {**defaults("train"), "steps": steps, "batch": BATCH, "seed": seed, "optimizer": adamw}
-        settings = Settings(tuple(self.full * s for s in shares), EVERY, warm, tune, strength, importance, 0.0)
+        settings = Settings(
+            tuple(self.full * s for s in shares), EVERY, warm, tune, strength, importance, 0.0, 1, "budget"
+        )
         space, groups, genes = self.limits.space.graph, self.limits.groups, self.limits.genes
         return kind(space, groups, genes, train, settings, self.cost, self.limits.allowed, self.data, CPU)
 

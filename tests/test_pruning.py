@@ -457,6 +457,17 @@ def test_what_has_faded_goes(tmp_path: Path, cache: Path) -> None:
     assert (trainer.prices, trainer.strength) == (prices, strength)
 
 
+def test_the_pull_does_not_outgrow_the_task(tmp_path: Path, cache: Path) -> None:
+    """Factors that have not faded make it stronger, up to ten times of what is declared."""
+    job = job_of(compile_file(written(tmp_path, SPACE)), tmp_path, CPU, cache=cache)
+    trainer = trainer_of(Limits(job.compiled), job, examples("digits.scenes", "train", 32, 16, CPU, cache), CPU)
+    trainer.done, declared = min(trainer.removals), trainer.strength
+    trainer.strength *= 9
+    trainer.remove()
+    assert trainer.events[-1].forced == trainer.events[-1].removed > 0
+    assert trainer.strength == 10 * declared
+
+
 # averages ----------------------------------------------------------------------------------------------------------
 
 

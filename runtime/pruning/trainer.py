@@ -37,6 +37,8 @@ from .shrink import Remaining
 
 FADED = 1e-3
 """A factor below this has faded (HR-NAS, Section 4.1)."""
+MOST = 10.0
+"""The pull gets at most so many times as strong, or as weak, as it is declared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,9 +195,13 @@ class PruneTrainer:
         self.left.remove(queue.dead(first), self.store.places, self._flats())
         self.forget()
         if removed and self.settings.rule == "budget":
-            self.strength *= math.exp(min(1.0, forced / removed) - 0.5)
+            self.strength = self._bounded(self.strength * math.exp(min(1.0, forced / removed) - 0.5))
         self.events.append(Event(self.done, tuple(self.left.counts()), self.spent(), removed, forced, self.strength))
         self.updating = False
+
+    def _bounded(self, strength: float) -> float:
+        """A strength that neither outgrows the task nor is lost."""
+        return min(max(strength, self.settings.strength / MOST), self.settings.strength * MOST)
 
     def rule(self, removal: Removal) -> Callable[[Queue], int]:
         """How many blocks of a queue are due."""
