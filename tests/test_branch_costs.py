@@ -30,6 +30,7 @@ from hrdsl.runtime.search.problem import Config, Evaluation, search
 from hrdsl.runtime.strategy import ENGINES
 
 from .spaces import EXAMPLES, SPACES, compile_example, compile_text
+from .test_pruning import written
 
 ROUTES = """hrdsl 1
 
@@ -171,14 +172,6 @@ search q for s {
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return written(tmp_path_factory.mktemp("small"), SMALL)
-
-
-def written(folder: Path, text: str, *changes: tuple[str, str]) -> Path:
-    for old, new in changes:
-        assert text.count(old) == 1, old
-        text = text.replace(old, new)
-    (folder / "s.arch").write_text(text)
-    return folder / "s.arch"
 
 
 @cache
