@@ -81,6 +81,9 @@ def run(multiple: int) -> dict[str, float]:
     """The supernet, and beside it one without half of its units; their steps in turn."""
     import torch
 
+    from hrdsl.runtime import allocator
+
+    allocator.settle()
     torch.set_num_threads(1)
     whole = Supernet()
     for _ in range(WARM):

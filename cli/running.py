@@ -91,11 +91,13 @@ def one_line() -> Iterator[None]:
 
 
 def device(args: Namespace) -> "torch.device":
-    """The device asked for; threads are set."""
+    """The device asked for; threads and the allocator are set."""
     import torch
 
+    from ..runtime import allocator
     from ..runtime.device import pick
 
+    allocator.settle()
     if args.threads:
         torch.set_num_threads(args.threads)
     try:

@@ -130,13 +130,17 @@ def compile_model(model: Model, space: str | None = None, settings: Mapping[str,
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """Without the search for garbage in circles: what is made here lives on, and there are none."""
+    """Without the search for garbage in circles: what is made here lives on, and there are none. Nor is it searched at the
+    end: it counts as old."""
     paused = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         if paused:
+            if not gc.get_freeze_count():
+                gc.freeze()
+                gc.unfreeze()
             gc.enable()
 
 

@@ -17,7 +17,7 @@ COLUMNS = 3
 """How many columns of a depthwise weight oneDNN has a fast gradient for."""
 LARGE = 1 << 17
 """From how many numbers on a result may be made again rather than kept."""
-ROOM = 1 << 24
+ROOM = 3 << 22
 """How many such numbers one run keeps: small networks keep all, and make nothing twice."""
 WIDE = 1 << 16
 """From how many numbers of a result on the gradient of a wide filter is faster in parts."""

@@ -22,6 +22,8 @@ from .operator import Weight
 
 ALIGN = 16
 """Each parameter starts at a multiple of so many numbers."""
+LARGE = 1 << 14
+"""From how many numbers on autograd adds the gradient of a parameter in place, rather than keep a fresh one."""
 
 
 class Cat(NamedTuple):
@@ -110,27 +112,31 @@ class Store:
 
     @contextmanager
     def collecting(self, aliases: Sequence[nn.Parameter], alone: bool = False) -> Iterator[None]:
-        """Around a backward pass: autograd hands fresh gradients over, which is faster than adding in place, and they are
-        added to the flat gradient at the end. `alone`: they replace what is there, which needs no clearing before.
+        """Around a backward pass: autograd hands fresh gradients of small parameters over, which is faster than adding in
+        place, and they are added to the flat gradient at the end. `alone`: they replace what is there, which needs no clearing
+        before. The gradients of large ones would fill memory between the activations: they are added in place.
 
-        They are released at the next backward pass: were nothing alive between steps, the allocator of the C library would
-        hand the memory of a step back to the system, and fault it in again.
+        The fresh ones are released at the next backward pass: were nothing alive between steps, the allocator of the C library
+        would hand the memory of a step back to the system, and fault it in again.
         """
         self._fresh.clear()
-        for alias in aliases:
+        small = [alias for alias in aliases if alias.numel() < LARGE]
+        if alone:
+            self.zero(alias for alias in aliases if alias.numel() >= LARGE)
+        for alias in small:
             alias.grad = None
         try:
             yield
         finally:
-            homes = [self._homes[id(a)] for a in aliases]
+            homes = [self._homes[id(a)] for a in small]
             fresh = [
                 home.new_zeros(()).expand_as(home) if a.grad is None else a.grad
-                for a, home in zip(aliases, homes, strict=True)
+                for a, home in zip(small, homes, strict=True)
             ]
-            self._fresh = [alias.grad for alias in aliases if alias.grad is not None]
+            self._fresh = [alias.grad for alias in small if alias.grad is not None]
             if fresh:
                 (torch._foreach_copy_ if alone else torch._foreach_add_)(homes, fresh)
-            for alias in aliases:
+            for alias in small:
                 alias.grad = self._homes[id(alias)]
 
     def read(self, name: str, runs: tuple[Runs, ...]) -> Tensor:
