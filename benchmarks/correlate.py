@@ -1,6 +1,6 @@
 """Does the supernet rank networks as training them from scratch does? Kendall's tau and Pearson's rho over 20 networks.
 
-    python benchmarks/correlate.py --study DIR [--seed 0] [--networks 20]
+    python benchmarks/correlate.py --study DIR [--seed 0] [--networks 20] [--repeats 1]
 
 The space is examples/hyctas/space.arch, reduced (`reduced.py`); the networks are drawn as `hrdsl sample` draws them, by the
 prior of the space over the number of routes, before anything is trained. Each is trained from scratch by one recipe and
@@ -28,6 +28,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--study", type=Path, required=True)
     parser.add_argument("--networks", type=int, default=20)
+    parser.add_argument("--repeats", type=int, default=1, help="trainings of each network")
     parser.add_argument(
         "--seed", type=int, default=0, help="of the supernet, the sample and the networks; each its own folder"
     )
@@ -36,13 +37,13 @@ def main() -> None:
     torch.set_num_threads(1)
     say, given = Say(), {"steps": STEPS}
     setting = reduced(args.study, "reduced", args.seed, pick(args.device), say)
-    found = setting.correlate(args.networks, "prior", given, say.network)
+    found = setting.correlate(args.networks, "prior", given, say.network, args.repeats)
     labels = setting.compiled.decisions.labels
     data = {"sample": "prior", **setting.recipe(given), **correlation.as_json(found, labels)}
     correlation.write_report(found, data, args.study / "correlation")
     rows = [[f"{v:.4f}" if v is not None else "-" for v in (n.supernet, n.alone)] for n in found.networks]
     print(table([["supernet", "alone"], *rows]))
-    print(json.dumps(data["agreement"], indent=2))
+    print(json.dumps({name: data[name] for name in ("agreement", "repeated")}, indent=2))
     targets = [
         Target(f"{name}, {len(rows)} networks", least, found.agreement[name].value, least=True) for name, least in LEAST
     ]

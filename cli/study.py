@@ -42,6 +42,13 @@ def declare(verbs: "Verbs") -> None:
     group.add_argument(
         "--batch", metavar="N", type=whole(), help="images in a step (default: those of the `train` block)"
     )
+    group.add_argument(
+        "--repeats",
+        metavar="N",
+        type=whole(),
+        default=1,
+        help="trainings of each, every one with another seed (default: 1)",
+    )
     group.add_argument("--seed", metavar="N", type=whole(0), help="seed of the sample, the weights and the batches")
     group = parser.add_argument_group("compare")
     group.add_argument("--seeds", metavar="N", type=whole(), default=3, help="searches of each kind (default: 3)")
@@ -112,12 +119,13 @@ def _correlate(args: Namespace) -> int:
     with one_line():
         setting = _setting(args, space, meter)
         given = {k: getattr(args, k) for k in ("steps", "batch", "seed") if getattr(args, k) is not None}
-        found = setting.correlate(args.networks, args.sample, given, _alone(meter))
+        found = setting.correlate(args.networks, args.sample, given, _alone(meter), args.repeats)
         folder = args.study / "correlation"
         data = {
             "path": str(args.study),
             "space": space.space.name,
             "sample": args.sample,
+            "repeats": args.repeats,
             **setting.recipe(given),
             **correlation.as_json(found, space.decisions.labels),
         }
@@ -135,13 +143,14 @@ def _agreement(data: Mapping[str, Any], report: Path, picture: Path) -> list[str
         rows.append([words, _part(e["value"]), f"{_part(e['low'])} to {_part(e['high'])}"])
     lost = [f"network {k}: {n['error']}" for k, n in enumerate(data["networks"], 1) if n["error"]]
     head = f"{data['compared']} of {len(data['networks'])} networks compared, {data['metric']} on {data['validate']} images"
-    return [head, *lost, *table(rows, right=(1,), indent=0), f"report: {report}", f"picture: {picture}"]
+    again = [f"{NAMES[name]} of two trainings: {_part(value)}" for name, value in data["repeated"].items()]
+    return [head, *lost, *table(rows, right=(1,), indent=0), *again, f"report: {report}", f"picture: {picture}"]
 
 
 def _alone(meter: Meter) -> "Heard":
     def heard(state: "Standing") -> None:
         step = state.step
-        words = f"network {state.network}/{state.networks}  step {step.step}/{step.steps}  loss {step.loss:.3f}"
+        words = f"training {state.network}/{state.networks}  step {step.step}/{step.steps}  loss {step.loss:.3f}"
         meter.line(f"{words}  {clock(state.left)} left", step.step == step.steps)
 
     return heard

@@ -249,6 +249,22 @@ def test_correlate_trains_keeps_and_reports(tmp_path: Path, capsys: pytest.Captu
     assert {k: more[k] for k in stored} == stored
 
 
+def test_trainings_are_repeated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The first seed is the one of a run without repeats; the mean counts, and seeds are compared with each other."""
+    study = tmp_path / "study"
+    words = ("study", "correlate", TINY, "--study", study, "--cache", tmp_path, "--device", "cpu", "--steps", 3)
+    _, once = command(capsys, *words, "--networks", 4)
+    status, data = command(capsys, *words, "--networks", 4, "--repeats", 3)
+    assert status == 0 and once["repeated"] == {} and data["repeats"] == 3
+    runs = [n["trainings"] for n in data["networks"]]
+    assert [[first] for first, _, _ in runs] == [n["trainings"] for n in once["networks"]]
+    assert all(n["alone"] == pytest.approx(sum(n["trainings"]) / 3) for n in data["networks"])
+    assert len({round(a, 12) for run in runs for a in run}) > 4
+    one, two, three = zip(*runs, strict=True)
+    taus = [stats.kendalltau(a, b).statistic for a, b in ((one, two), (one, three), (two, three))]
+    assert data["repeated"]["tau"] == pytest.approx(sum(taus) / 3)
+
+
 def test_show_compare_and_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     study = tmp_path / "study"
     status, data = command(capsys, "study", "show", study)

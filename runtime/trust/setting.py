@@ -80,17 +80,24 @@ class Setting:
         }
 
     def correlate(
-        self, networks: int, sample: str, given: Mapping[str, Any], heard: correlation.Heard | None = None
+        self,
+        networks: int,
+        sample: str,
+        given: Mapping[str, Any],
+        heard: correlation.Heard | None = None,
+        repeats: int = 1,
     ) -> correlation.Correlation:
-        """Train a sample of networks from scratch, by the `train` block with `given` in its place, and compare.
+        """Train a sample of networks from scratch, by the `train` block with `given` in its place, and compare. `repeats`: how
+        often each, the seed one higher each time.
 
         Raises RunError where the search measures no accuracy, or the space holds too few networks.
         """
         goal = next((o for o in objectives_of(self.search) if o.name in METRICS), None)
         if goal is None:
             raise RunError(f"`search {self.search.name}` has no goal among {', '.join(METRICS)}: nothing to compare")
-        alone = self.alone(given)
-        genomes = chosen(self.compiled, networks, alone.settings["seed"], sample)
+        seed = given.get("seed", self.train.settings["seed"])
+        alone = [self.alone({**given, "seed": seed + k}) for k in range(repeats)]
+        genomes = chosen(self.compiled, networks, seed, sample)
         return correlation.correlate(self.compiled, self.judging(self.trainer), goal, genomes, alone, heard)
 
     def alone(self, given: Mapping[str, Any]) -> Trainer:
