@@ -43,6 +43,7 @@ def planned(space: Compiled, store: Store, genes: Genome, x: Tensor, labels: Ten
     def step() -> Iterator[str]:
         if not most:
             readings.of.cache_clear()
+            planner.specialiser.lives.cache_clear()
         boxes = readings.of((genes,))
         yield "zero"
         plan = planner(genes)

@@ -6,6 +6,7 @@ on, so switching architecture is a dictionary look-up for each live operation. I
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -19,6 +20,8 @@ MOST = 1 << 14
 """A memo of one node is emptied when it holds so many values."""
 
 Genes = Sequence[int]
+LATEST = 64
+"""Of how many architectures the live operations are kept: a step asks for its own to plan them and to update what they read."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,10 +46,11 @@ class Specialiser:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self._places = tuple(_Place(graph, i) for i in range(len(graph.nodes)))
+        self.lives = lru_cache(LATEST)(lambda genes: self.walk(genes)[0])
 
     def __call__(self, genes: Genes) -> tuple[Live, ...]:
         """The live operations, in order; the last one gives the network's output (none: the input is the output)."""
-        return self.walk(genes)[0]
+        return self.lives(tuple(genes))
 
     def walk(self, genes: Genes) -> tuple[tuple[Live, ...], dict[int, int]]:
         """Also where the result of each needed node comes from: itself, or the node that it hands on."""

@@ -42,9 +42,16 @@ class Readings:
         self.names = tuple(n.name for n in planner.graph.nodes)
         self.specialiser = planner.specialiser
         self.of = lru_cache(256)(self._of)
+        self.boxes_of = lru_cache(1 << 17)(self._boxes_of)
 
     def _of(self, architectures: tuple[tuple[int, ...], ...]) -> Boxes:
+        if len(architectures) == 1:
+            return {name: found for live in self.specialiser(architectures[0]) for name, found in self.boxes_of(live)}
         return touched(self.names, map(self.specialiser, architectures))
+
+    def _boxes_of(self, live: Live) -> tuple[tuple[str, tuple[Box, ...]], ...]:
+        """What one operation reads: of one architecture no other reads the same."""
+        return tuple(touched(self.names, ((live,),)).items())
 
 
 @lru_cache(1 << 16)

@@ -18,7 +18,7 @@ from hrdsl.runtime import checkpoint, device, files, searching, steps
 from hrdsl.runtime.evaluate import plan_miou, recalibrate
 from hrdsl.runtime.evaluation import Evaluator
 from hrdsl.runtime.faults import RunError
-from hrdsl.runtime.optimise import Optimizer, boxes, touched
+from hrdsl.runtime.optimise import Optimizer, Readings, boxes, touched
 from hrdsl.runtime.results import load_weights, network_of, save_weights
 from hrdsl.runtime.retrain import train_network
 from hrdsl.runtime.schedule import one_cycle
@@ -112,6 +112,18 @@ def test_matrices_decay_and_vectors_do_not(optimizer: Chosen) -> None:
     for name in parts:
         moved = not torch.equal(store.tensor(name), before[name])
         assert moved == (store.tensor(name).dim() > 1 and bool(before[name].any()))
+
+
+def test_readings_of_one_are_those_of_one_among_several() -> None:
+    """One architecture is read off its operations; several are compared. Twice the same one is one."""
+    planner = Planner(two().graph, Store(two().graph, 0))
+    readings = Readings(planner)
+    for genes in map(tuple, two().decisions.sample(np.random.default_rng(1), 12).tolist()):
+        assert (
+            readings.of((genes,))
+            == readings.of((genes, genes))
+            == touched(readings.names, [planner.specialiser(genes)])
+        )
 
 
 @pytest.mark.parametrize("sample", [SINGLE, SANDWICH], ids=lambda s: s.name)
