@@ -102,8 +102,8 @@ def _demand(graph: Graph, live: Sequence[Value]) -> tuple[Value, ...]:
         demand[i] = either(*wanted[i])
         if demand[i] is False:
             continue
-        every = None if isinstance(node.op, Switch) else both(demand[i])
+        chooses = isinstance(node.op, Switch)
         for k, source in enumerate(node.inputs):
             if source is not None:
-                wanted[source].append(both(demand[i], _looks(node, k)) if every is None else every)
+                wanted[source].append(both(demand[i], _looks(node, k)) if chooses else demand[i])
     return tuple(demand)

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal, Protocol, cast
 from ..dsl.diagnostic import Span
 from .axis import Axis
 from .shape import Shape
-from .sym import Decision, Value, deps, is_sym, merge
+from .sym import Decision, Value, is_sym, merge
 
 Init = Literal["conv", "linear", "zeros", "ones", "normal", "constant"]
 Family = Literal["", "attention", "windows"]
@@ -143,7 +143,8 @@ class Operator:
 
     def deps(self) -> tuple[Decision, ...]:
         """The decisions that its fields depend on."""
-        return merge([deps(v) for v in self.settings().values() if is_sym(v)])
+        found = [value.deps for name in _names(cast(Any, type(self))) if is_sym(value := getattr(self, name))]
+        return merge(found) if found else ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ Spans stand outside equality, so two texts with the same tree say the same.
 
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import lru_cache
 
 from .diagnostic import Span
 
@@ -264,6 +265,14 @@ class File(Syntax):
 
 def path_text(parts: tuple[str | int, ...]) -> str:
     """`("s2", "fine", 1, "kernel")` as `s2.fine[1].kernel`."""
-    if len(parts) == 1 and isinstance(parts[0], str):
-        return parts[0].lstrip(".")
-    return "".join([f"[{part}]" if type(part) is int else f".{part}" for part in parts]).lstrip(".")
+    return (_inside(parts[:-1]) + _step(parts[-1])).lstrip(".") if parts else ""
+
+
+@lru_cache(1 << 12)
+def _inside(parts: tuple[str | int, ...]) -> str:
+    """What many paths begin with."""
+    return "".join(map(_step, parts))
+
+
+def _step(part: str | int) -> str:
+    return f"[{part}]" if type(part) is int else f".{part}"
