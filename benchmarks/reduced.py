@@ -65,7 +65,7 @@ class Say:
 
     def network(self, at: Standing) -> None:
         step = f"{at.step.step}/{at.step.steps} loss {at.step.loss:.3f}"
-        self.line(f"network {at.network}/{at.networks} {step}, {at.left / 60:.0f} min left")
+        self.line(f"training {at.network}/{at.networks} {step}, {at.left / 60:.0f} min left")
 
     def search(self, name: str, seed: int, state: Progress) -> None:
         self.line(f"{name}, seed {seed}: {state.evaluated}/{state.total} evaluated")
