@@ -86,15 +86,16 @@ class Chance(PruneTrainer):
         return [values[each.units] for values, each in zip(luck, self.left.left, strict=True)]
 
 
-KINDS: Mapping[str, tuple[type[PruneTrainer], str, float]] = {
-    "factors": (PruneTrainer, "factors", PULL),
-    "even": (Even, "factors", 0.0),
-    "chance": (Chance, "factors", 0.0),
-    "taylor": (PruneTrainer, "taylor", PULL),
-    "magnitude": (PruneTrainer, "magnitude", PULL),
-    "no pull": (PruneTrainer, "factors", 0.0),
+KINDS: Mapping[str, tuple[type[PruneTrainer], str, float, int]] = {
+    "factors": (PruneTrainer, "factors", PULL, 1),
+    "even": (Even, "factors", 0.0, 1),
+    "chance": (Chance, "factors", 0.0, 1),
+    "taylor": (PruneTrainer, "taylor", PULL, 1),
+    "magnitude": (PruneTrainer, "magnitude", PULL, 1),
+    "no pull": (PruneTrainer, "factors", 0.0, 1),
+    **{f"blocks of {n}": (PruneTrainer, "factors", PULL, n) for n in (2, 4, 8, 16)},
 }
-"""Who chooses the units, by what, and the strength of the pull."""
+"""Who chooses the units, by what, the strength of the pull, and the multiple that groups keep."""
 FIXED = {
     "hrnetv2_w18": ("classes=11", "height=64", "columns=64"),
     "resnet50": ("classes=10", "size=64"),
@@ -119,11 +120,11 @@ class Setting:
     def trainer(
         self, what: str, seed: int, steps: int, shares: Sequence[float], warm: float, tune: float
     ) -> PruneTrainer:
-        kind, importance, strength = KINDS[what]
+        kind, importance, strength, multiple = KINDS[what]
         adamw = Chosen("adamw", {"lr": 2e-2, "weight_decay": 1e-2, "eps": 1e-8})
         train = {**defaults("train"), "steps": steps, "batch": BATCH, "seed": seed, "optimizer": adamw}
         settings = Settings(
-            tuple(self.full * s for s in shares), EVERY, warm, tune, strength, importance, 0.0, 1, "budget"
+            tuple(self.full * s for s in shares), EVERY, warm, tune, strength, importance, 0.0, multiple, "budget"
         )
         space, groups, genes = self.limits.space.graph, self.limits.groups, self.limits.genes
         return kind(space, groups, genes, train, settings, self.cost, self.limits.allowed, self.data, CPU)

@@ -60,9 +60,9 @@ class Builder:
         self.found: list[Diagnostic] = []
 
     def node(self, rule: str, span: Span, depth: int, children: list[Any]) -> Any:
-        """The node of a rule. The innermost nodes that are too deep are reported."""
-        if depth == LEVELS + 1 and rule not in STARTS:
-            self.found.append(errors.too_deep(span, LEVELS))
+        """The node of a rule. Raises ArchError at the first that is too deep: nothing behind it is read."""
+        if depth > LEVELS and rule not in STARTS:
+            raise ArchError(*self.found, errors.too_deep(span, LEVELS))
         return getattr(self, f"_{rule}")(span, *children)
 
     def span(self, token: Token) -> Span:

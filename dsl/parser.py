@@ -20,7 +20,7 @@ _NO_STEP = -1_000_000
 
 
 def parse(source: Source) -> File:
-    """Read one file. Raises ArchError with the syntax faults of every item."""
+    """Read one file. Raises ArchError with the syntax faults of every item, up to what nests too deeply."""
     check_text(source)
     text = source.text + "\n"
     build = Builder(source)
