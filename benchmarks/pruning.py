@@ -18,7 +18,7 @@ from timing import ROOT, Report, Target
 
 FILE = ROOT / "examples/hrnas/cityscapes.arch"
 SHAPE = (2, 3, 128, 256)
-ROUNDS = 8
+ROUNDS = 24
 WARM = 4
 """Steps until memory is taken: the allocator splits what the first ones freed."""
 
@@ -81,9 +81,9 @@ def run(multiple: int) -> dict[str, float]:
     """The supernet, and beside it one without half of its units; their steps in turn."""
     import torch
 
-    from hrdsl.runtime import allocator
+    from hrdsl.runtime import native
 
-    allocator.settle()
+    native.settle()
     torch.set_num_threads(1)
     whole = Supernet()
     for _ in range(WARM):

@@ -5,11 +5,12 @@
 For each task and seed the whole supernet is trained once, that of classification from the body of the other one; every pruning
 begins with its weights and takes the same steps.
 
-- quality: a fifth of the MACs, by importance factors with the pull; with the same share of the units of every group
-  gone ("even"); with units gone by chance ("chance"). Both of these without the pull.
+- quality: a fifth of the MACs, by importance factors with the pull, one by one and so that groups keep multiples of 8; with
+  the same share of the units of every group gone ("even"); with units gone by chance ("chance"). Both of these without the pull.
 - tasks: by factors for classification too: the units left on each branch beside those of segmentation.
 - budgets: 60, 40, 20 and 10 % of the MACs in one run.
-- more: a fifth of the MACs by Taylor's criterion and by magnitude, which know no pull, and by factors without it.
+- more: a fifth of the MACs by Taylor's criterion and by magnitude, which know no pull, by factors without it, and in blocks
+  of other sizes.
 - fixed: HRNetV2-W18, ResNet-50 and SegFormer-B0 to half of their MACs, one command each, a few steps.
 
 What the folder holds already is not run again.
@@ -248,9 +249,11 @@ def quality(runs: Runs, seeds: Sequence[int], kinds: Sequence[str]) -> list[Targ
         [what, *(f"{n['miou']:.4f}" for n in networks), f"{middle(networks):.4f}"] for what, networks in found.items()
     ]
     print(table([["mIoU at a fifth", *(f"seed {seed}" for seed in seeds), "mean"], *rows]))
-    best = middle(found["factors"])
     return [
-        Target(f"mIoU by factors over that by {what}", 1, best / middle(found[what]), "x", least=True)
+        Target(
+            f"mIoU by factors{how} over that by {what}", 1, middle(found[ours]) / middle(found[what]), "x", least=True
+        )
+        for ours, how in (("factors", ""), ("blocks of 8", " in blocks of 8"))
         for what in ("even", "chance")
     ]
 
@@ -260,24 +263,18 @@ def middle(networks: Sequence[Mapping[str, Any]]) -> float:
 
 
 def budgets(runs: Runs, seeds: Sequence[int]) -> list[Target]:
-    """Whether each budget is met, and whether anything died."""
-    found = {seed: runs.pruned("segmentation", "factors", seed, BUDGETS) for seed in seeds}
-    start = {seed: runs.supernet("segmentation", seed)["units"] for seed in seeds}
-    rows, worst, dead = [["seed", "budget", "MACs", "mIoU", "units on each branch"]], 0.0, 0
-    for seed, networks in found.items():
-        for share, network in zip(BUDGETS, networks, strict=True):
-            left = [network["units"].get(name, 0) for name in start[seed]]
-            rows.append(
-                [
-                    str(seed),
-                    f"{share:.0%}",
-                    f"{network['share']:.2%}",
-                    f"{network['miou']:.4f}",
-                    by_branch(network["units"]),
-                ]
-            )
-            worst = max(worst, abs(network["share"] / share - 1))
-            dead += left.count(0) + (network["miou"] != network["miou"])
+    """Whether each budget is met, and whether anything died: one by one, and in blocks of as large a share of a group as 8 are
+    at full width."""
+    rows, worst, dead = [["units go", "seed", "budget", "MACs", "mIoU", "units on each branch"]], 0.0, 0
+    for kind, how in (("factors", "one by one"), ("blocks of 2", "in blocks of 2")):
+        for seed in seeds:
+            start = runs.supernet("segmentation", seed)["units"]
+            for share, network in zip(BUDGETS, runs.pruned("segmentation", kind, seed, BUDGETS), strict=True):
+                left = [network["units"].get(name, 0) for name in start]
+                figures = f"{share:.0%}", f"{network['share']:.2%}", f"{network['miou']:.4f}"
+                rows.append([how, str(seed), *figures, by_branch(network["units"])])
+                worst = max(worst, abs(network["share"] / share - 1))
+                dead += left.count(0) + (network["miou"] != network["miou"])
     print(table(rows))
     return [Target("MACs off their budget, at worst", 0.02, worst), Target("branches that died", 0, dead)]
 
@@ -331,11 +328,12 @@ def main() -> int:
     torch.set_num_threads(1)
     args.out.mkdir(parents=True, exist_ok=True)
     runs, targets = Runs(args.out.resolve()), list[Target]()
+    asked = ["factors", "blocks of 8", "even", "chance"]
     parts = {
-        "quality": lambda: quality(runs, args.seeds, ["factors", "even", "chance"]),
+        "quality": lambda: quality(runs, args.seeds, asked),
         "tasks": lambda: tasks(runs, args.seeds),
         "budgets": lambda: budgets(runs, args.seeds),
-        "more": lambda: quality(runs, args.seeds, ["factors", "even", "chance", "taylor", "magnitude", "no pull"]),
+        "more": lambda: quality(runs, args.seeds, [*asked, *(kind for kind in KINDS if kind not in asked)]),
         "fixed": lambda: fixed(runs),
     }
     for name in args.only:

@@ -19,7 +19,7 @@ from hrdsl.compiler.api import compile_file, read_settings
 from hrdsl.compiler.module import extract
 from hrdsl.compiler.plan import Planner
 from hrdsl.compiler.store import Store
-from hrdsl.runtime import allocator
+from hrdsl.runtime import native
 
 ROUNDS = 30
 RUNS = 5
@@ -58,7 +58,7 @@ def products(call: Callable[[], object], rounds: int = ROUNDS) -> float:
 
 def step() -> dict[str, float]:
     """Forward and backward of the largest architecture of HR-NAS, segmentation, 2 x 3 x 128 x 256; the process's memory."""
-    allocator.settle()
+    native.settle()
     space = compile_file(ROOT / "examples/hrnas/cityscapes.arch", settings=read_settings(["height=128", "columns=256"]))
     store = Store(space.graph)
     plan = Planner(space.graph, store)(space.decisions.largest())

@@ -91,13 +91,13 @@ def one_line() -> Iterator[None]:
 
 
 def device(args: Namespace) -> "torch.device":
-    """The device asked for; threads and the allocator are set."""
+    """The device asked for; threads are set, and what the libraries below torch keep."""
     import torch
 
-    from ..runtime import allocator
+    from ..runtime import native
     from ..runtime.device import pick
 
-    allocator.settle()
+    native.settle()
     if args.threads:
         torch.set_num_threads(args.threads)
     try:

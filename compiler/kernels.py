@@ -19,8 +19,10 @@ LARGE = 1 << 17
 """From how many numbers on a result may be made again rather than kept."""
 ROOM = 3 << 22
 """How many such numbers one run keeps: small networks keep all, and make nothing twice."""
-WIDE = 1 << 16
+WIDE = 1 << 14
 """From how many numbers of a result on the gradient of a wide filter is faster in parts."""
+TILED = 1 << 15
+"""From how many numbers on an image is turned around as a matrix."""
 
 
 class Activation(NamedTuple):
@@ -64,7 +66,6 @@ class Convolution(NamedTuple):
         return (
             self.wide(weight)
             and (self.stride == 1 or weight.shape[3] < 2 * COLUMNS)
-            and x.shape[2] > weight.shape[2]
             and x.numel() >= WIDE * self.stride**2
         )
 
@@ -240,28 +241,34 @@ def depthwise_gradient(g: Tensor, x: Tensor, kernel: int, how: Convolution) -> T
     """The gradient of a k x k weight, a few of its columns at a time.
 
     oneDNN has fast gradients of weights of up to three columns, without padding beside them. So `x` is laid out once, channels
-    last, with its padding; what column j of the weight meets is the same memory from j pixels on. The gradient is filled up
-    with zeros to as many columns as three columns of a weight would give.
+    last, with its padding; what column j of the weight meets is the same memory from j pixels on, of which the last ones
+    lie in a row more. The gradient is filled up with zeros to as many columns as three columns of a weight would give. An image
+    with no more rows than the weight is laid out with its padding above and below, too, as oneDNN has no fast gradient for it.
     """
     (n, c, h, w), rows = x.shape, g.shape[2]
-    wide = w + 2 * how.padding
+    above = how.padding if h <= kernel else 0
+    high, wide = h + 2 * above, w + 2 * how.padding
     columns = (wide - COLUMNS) // how.stride + 1
-    laid = x.new_empty(n * h * wide + kernel, c)
-    laid[n * h * wide :] = 0
-    framed = laid[: n * h * wide].view(n, h, wide, c)
-    framed[:, :, : how.padding] = 0
-    framed[:, :, how.padding + w :] = 0
-    framed[:, :, how.padding : how.padding + w] = x.permute(0, 2, 3, 1)
-    filled = g.new_empty(n, rows, columns, c)
-    filled[:, :, g.shape[3] :] = 0
-    filled[:, :, : g.shape[3]] = g.permute(0, 2, 3, 1)
+    laid, filled = x.new_zeros(n, high + 1, wide, c), g.new_zeros(n, rows, columns, c)
+    lay(x, laid[:, above : above + h, how.padding : how.padding + w])
+    lay(g, filled[:, :, : g.shape[3]])
     filled = filled.permute(0, 3, 1, 2)
     out = x.new_empty(c, 1, kernel, kernel)
+    strides, padding = [how.stride] * 2, [how.padding - above, 0]
     for j in (*range(0, kernel - COLUMNS, COLUMNS), kernel - COLUMNS):
-        seen = torch.as_strided(laid, (n, c, h, wide), (h * wide * c, 1, wide * c, c), j * c)
+        seen = laid.as_strided((n, c, high, wide), ((high + 1) * wide * c, 1, wide * c, c), j * c)
         part = out[..., j : j + COLUMNS]
         found = aten.convolution_backward(
-            filled, seen, part, None, [how.stride] * 2, [how.padding, 0], [1, 1], False, [0, 0], c, [False, True, False]
+            filled, seen, part, None, strides, padding, [1, 1], False, [0, 0], c, [False, True, False]
         )
         part.copy_(found[1])
     return out
+
+
+def lay(x: Tensor, into: Tensor) -> None:
+    """Copy images, channels last, into (n, h, w, c). Torch turns a large matrix around in tiles, but images number by number."""
+    if x.numel() < x.shape[0] * TILED or not x.is_contiguous():
+        into.copy_(x.permute(0, 2, 3, 1))
+        return
+    for image, place in zip(x.flatten(2), into, strict=True):
+        place.copy_(image.t().contiguous().view(place.shape))

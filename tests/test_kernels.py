@@ -39,7 +39,7 @@ space s {
 @pytest.fixture
 def always(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small maps are treated as large ones are, and nothing has room."""
-    for name in ("LARGE", "WIDE", "ROOM"):
+    for name in ("LARGE", "WIDE", "ROOM", "TILED"):
         monkeypatch.setattr(kernels, name, 0)
 
 
@@ -49,12 +49,18 @@ def drawn(*size: int, last: bool = False) -> Tensor:
 
 
 @pytest.mark.parametrize("last", (False, True))
+@pytest.mark.parametrize("tiled", (0, kernels.TILED))
+@pytest.mark.parametrize("rows", (5, 17))
 @pytest.mark.parametrize("stride", (1, 2, 3))
 @pytest.mark.parametrize("padding", ("same", "valid"))
 @pytest.mark.parametrize("kernel", (5, 7, 9, 11))
-def test_gradient_of_wide_filters(kernel: int, padding: str, stride: int, last: bool) -> None:
+def test_gradient_of_wide_filters(
+    monkeypatch: pytest.MonkeyPatch, kernel: int, padding: str, stride: int, rows: int, tiled: int, last: bool
+) -> None:
+    monkeypatch.setattr(kernels, "TILED", tiled)
     how = Convolution(stride, kernel // 2 if padding == "same" else 0, 1, 20)
-    x, weight = drawn(2, 20, 17, 23, last=last), drawn(20, 1, kernel, kernel).requires_grad_()
+    rows = max(rows, kernel - 2 * how.padding)
+    x, weight = drawn(2, 20, rows, 23, last=last), drawn(20, 1, kernel, kernel).requires_grad_()
     y = torch.conv2d(x, weight, None, *how)
     g = drawn(*y.shape, last=last)
     (wanted,) = torch.autograd.grad(y, weight, g)

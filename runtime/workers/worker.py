@@ -14,7 +14,7 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import BinaryIO
 
-from .. import allocator
+from .. import native
 from ..search.front import Genome
 from ..search.guard import guarded
 from ..search.problem import Measure, reason_of
@@ -29,7 +29,7 @@ def main() -> None:
     """Until the coordinator is gone. What libraries print goes to stderr: stdout belongs to the messages."""
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    allocator.settle()
+    native.settle()
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(FIRST_TO_GO)
     inbox: Queue = SimpleQueue()
