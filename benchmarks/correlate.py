@@ -1,6 +1,6 @@
 """Does the supernet rank networks as training them from scratch does? Kendall's tau and Pearson's rho over 20 networks.
 
-    python benchmarks/correlate.py --study DIR [--seed 0] [--networks 20] [--repeats 1]
+    python benchmarks/correlate.py --study DIR [--seed 0] [--networks 20] [--repeats 1] [--one-head] [--steps 3000]
 
 The space is examples/hyctas/space.arch, reduced (`reduced.py`); the networks are drawn as `hrdsl sample` draws them, by the
 prior of the space over the number of routes, before anything is trained. Each is trained from scratch by one recipe and
@@ -19,8 +19,6 @@ from timing import Target, table
 from hrdsl.runtime.device import pick
 from hrdsl.runtime.trust import correlation
 
-STEPS = 3000
-"""Of each network by itself."""
 LEAST = (("tau", 0.6), ("rho", 0.8))
 
 
@@ -32,11 +30,15 @@ def main() -> None:
     parser.add_argument(
         "--seed", type=int, default=0, help="of the supernet, the sample and the networks; each its own folder"
     )
+    parser.add_argument("--steps", type=int, default=3000, help="of each training of a network")
+    parser.add_argument(
+        "--one-head", action="store_true", help="all sets of routes share a head, and are trained for 3000 steps"
+    )
     parser.add_argument("--device")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    say, given = Say(), {"steps": STEPS}
-    setting = reduced(args.study, "reduced", args.seed, pick(args.device), say)
+    say, given = Say(), {"steps": args.steps}
+    setting = reduced(args.study, "reduced", args.seed, pick(args.device), say, args.one_head)
     found = setting.correlate(args.networks, "prior", given, say.network, args.repeats)
     labels = setting.compiled.decisions.labels
     data = {"sample": "prior", **setting.recipe(given), **correlation.as_json(found, labels)}

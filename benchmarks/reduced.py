@@ -23,6 +23,8 @@ from hrdsl.runtime.trust.setting import Setting
 
 EXAMPLE = ROOT / "examples" / "hyctas" / "space.arch"
 SPACE = {"classes": 11, "height": 64, "columns": 64, "layers": 4, "filters": 4, "ratio": Fraction(1, 2)}
+ONE_HEAD = 3000
+"""Steps of a supernet with one head."""
 BLOCKS = """
 train reduced for hyctas_space {
   sample = single
@@ -71,13 +73,15 @@ class Say:
         self.line(f"{name}, seed {seed}: {state.evaluated}/{state.total} evaluated")
 
 
-def reduced(folder: Path, search: str, seed: int, device: torch.device, say: Say) -> Setting:
+def reduced(folder: Path, search: str, seed: int, device: torch.device, say: Say, one_head: bool = False) -> Setting:
     """The trained supernet in `folder`, and candidates as the `search` block of that name measures them.
 
-    `seed`: of the supernet, of the sample and of the networks that are trained by themselves.
+    `seed`: of the supernet, of the sample and of the networks that are trained by themselves. `one_head`: for all sets of routes,
+    which takes fewer steps, as each of them trains it.
     """
     file = write(folder / "space.arch", EXAMPLE.read_text() + BLOCKS)
-    compiled = compile_file(file, None, SPACE)
+    compiled = compile_file(file, None, {**SPACE, "own_heads": not one_head})
     train, run = runs_of(compiled, "reduced", search)
-    train = replace(train, settings={**train.settings, "seed": seed})
+    steps = ONE_HEAD if one_head else train.settings["steps"]
+    train = replace(train, settings={**train.settings, "steps": steps, "seed": seed})
     return Setting.of(compiled, train, run, folder, device, Listener(training=say.training))

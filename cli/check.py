@@ -8,6 +8,7 @@ from ..compiler.api import Compiled, compile_model, uncollected
 from ..compiler.constraints import at_a_glance
 from ..compiler.names import unknown_names
 from ..compiler.ops import operators
+from ..compiler.passes.drop_dead import drop_dead_apart
 from ..compiler.unused import dead, unused
 from ..dsl.diagnostic import MOST, Diagnostic, in_order
 from ..dsl.model import build_model
@@ -49,7 +50,7 @@ def run(args: Namespace) -> int:
 
 
 def check(path: Path, space: str | None, chosen: dict[str, Any]) -> tuple[dict[str, Any], list[Diagnostic]]:
-    """One file: what is in it, and all faults and warnings."""
+    """One file: what is in it, and all faults and warnings. How large weights are stored has none."""
     spaces: list[dict[str, Any]] = []
     cells = 0
     with Gather() as gather:
@@ -59,7 +60,7 @@ def check(path: Path, space: str | None, chosen: dict[str, Any]) -> tuple[dict[s
         names = [s.name for s in model.spaces]
         for name in [space] if space else names:
             with gather:
-                found = compile_model(model, name, chosen)
+                found = compile_model(model, name, chosen, (drop_dead_apart,))
                 gather.found += (*found.warnings, *dead(found.space, found.graph), *constraints(found))
                 spaces.append({"space": name, "decisions": len(found.graph.decisions), "nodes": len(found.graph.nodes)})
         if all(d.severity != "error" for d in gather.found):

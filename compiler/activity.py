@@ -9,7 +9,7 @@ from typing import Any
 
 from .conditions import both, either
 from .graph import Graph, Switch, unshared
-from .liveness import liveness
+from .liveness import Liveness, liveness
 from .sym import Apply, Decision, Table, Value, apply, deps, is_sym, tabulate
 
 
@@ -48,6 +48,11 @@ class Active(Sequence[Value]):
 
     def __getitem__(self, index: Any) -> Any:
         return self.known.active(self.known.graph.decisions[index])
+
+
+def apart(graph: Graph) -> Liveness:
+    """When each node is computed were no cells shared between routes."""
+    return _known(graph).live
 
 
 def _known(graph: Graph) -> "_Activities":

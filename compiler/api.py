@@ -1,7 +1,7 @@
 """The compiler as one call: a file in, a compiled space out; costs, decisions and modules are made when first asked for."""
 
 import gc
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -17,7 +17,7 @@ from .conditions import forget
 from .elaborate import elaborate
 from .graph import Graph
 from .ops import operators
-from .passes import PASSES
+from .passes import PASSES, Pass
 from .recover import all_faults
 from .sym import reads
 
@@ -114,8 +114,13 @@ def compile_module(module: Module, space: str | None = None, settings: Mapping[s
     return compile_model(build_model(module), space, settings)
 
 
-def compile_model(model: Model, space: str | None = None, settings: Mapping[str, Any] | None = None) -> Compiled:
-    """The same for a model that is already built."""
+def compile_model(
+    model: Model,
+    space: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    passes: Sequence[Pass] = PASSES,
+) -> Compiled:
+    """The same for a model that is already built, with some of the passes."""
     chosen = pick_space(model, space)
     forget()
     with uncollected():
@@ -123,7 +128,7 @@ def compile_model(model: Model, space: str | None = None, settings: Mapping[str,
             graph, warnings = elaborate(model, chosen, operators(), settings)
         except ArchError as first:
             raise all_faults(model, chosen, operators(), settings, first) from None
-        for step in PASSES:
+        for step in passes:
             graph = step(graph)
     return Compiled(model, chosen, graph, warnings, dict(settings or {}))
 

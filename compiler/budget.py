@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from functools import partial, reduce
-from math import prod
 from typing import Any
 
 from ..dsl import errors
@@ -56,7 +55,7 @@ def bounded(value: Any, span: Span) -> Any:
 
 def affordable(op: Operator, x: tuple[Shape, ...], y: Shape, weights: Iterable[Weight], span: Span) -> None:
     """Raise ArchError where a node is too large to be counted."""
-    if not any([y is one for one in x]):
+    if not x or y is not x[0]:
         _within("a tensor", NUMBERS, (y.width, *y.extent, y.copies), span)
     for weight in weights:
         _within("a parameter", NUMBERS, [a.limit for a in weight.axes], span)
@@ -65,7 +64,9 @@ def affordable(op: Operator, x: tuple[Shape, ...], y: Shape, weights: Iterable[W
 
 
 def _within(what: str, most: int, factors: Sequence[Value], span: Span) -> None:
-    count = prod([f if type(f) is int and f > 0 else max(1, largest(f)) for f in factors])
+    count = 1
+    for f in factors:
+        count *= f if type(f) is int and f > 0 else max(1, largest(f))
     if count > most:  # factors that are not large together, as the size and the number of windows
         count = largest(reduce(partial(apply, "*"), factors))
     if count > most:

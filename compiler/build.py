@@ -14,7 +14,7 @@ from .conditions import EVERYWHERE, Where, both, either
 from .evaluate import Evaluator
 from .graph import Node, Switch
 from .kinds import is_numeric
-from .operator import Operator, signature
+from .operator import Operator, optional, signature
 from .scope import Counts, Decisions, Path, Scope, misspelt, numbered
 from .shape import Shape
 from .site import Suspicion, UseSite, used_here
@@ -245,7 +245,7 @@ class Builder:
             return given[0] if given else None
         op = made(operation.kind, self.operation_settings(operation, use, span))
         shapes = [f.shape for f in given]
-        some = (either if many else both)(*[s.present for s in shapes])
+        some = shapes[0].present if len(shapes) == 1 else (either if many else both)(*[s.present for s in shapes])
         where = self.where if many else self.where.within(some)
         shape = op.shape(self.site(span, where, operation, op), *shapes).where(some)
         return self.add(self.unique((*base, op.name)), op, tuple([f.node for f in given]), shape, span, given)
@@ -279,6 +279,8 @@ class Builder:
 
     def operation_settings(self, operation: Operation, use: Scope, span: Span) -> dict[str, Any]:
         out: dict[str, Any] = {}
+        if not operation.settings and optional(operation.kind):
+            return out
         for f in signature(operation.kind):
             if f.name in operation.settings:
                 value = operation.settings[f.name]

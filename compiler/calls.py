@@ -64,17 +64,17 @@ def _operation(ask: "Evaluator", operation: Operation, call: Call, use: Scope, b
         return _function(ask, ask.functions["sum"], call, use, base)
     flows: list[Any] = []
     settings, places = {**operation.settings}, {**operation.places}
-    free = iter(fields)
+    count = 0
     for value, expr in zip(values, call.positional, strict=True):
         if _flows(value):
             flows.append(value)
             continue
-        name = next(free, None)
-        if name is None:
-            raise ArchError(errors.too_many_arguments(operation.label, expr.span, len(fields)))
+        if count == len(fields):
+            raise ArchError(errors.too_many_arguments(operation.label, expr.span, count))
+        name, count = fields[count], count + 1
         settings[name], places[name] = value, expr.span
     if call.named:
-        settings |= _named(ask, call, operation.label, fields, use, base, fields[: len(values) - len(flows)])
+        settings |= _named(ask, call, operation.label, fields, use, base, fields[:count])
         places |= {str(g.target): said(g) for g in call.named}
     full = Operation(operation.kind, settings, tuple(flows), places)
     wanted = operation.kind.inputs

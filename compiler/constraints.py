@@ -11,7 +11,7 @@ from ..dsl.model import ADDITIVE
 from .activity import Active
 from .conditions import both, either, negate, scatter
 from .graph import Graph, Node, Prior, Switch
-from .sym import AGGREGATES, FUNCTIONS, Apply, Decision, Metric, Value, apply, at, deps
+from .sym import AGGREGATES, FUNCTIONS, Apply, Decision, Metric, Value, apply, at, depends_on_cost, deps
 
 DRAWN = 30
 """So many genomes are tried before constraints are counted."""
@@ -113,7 +113,7 @@ def _witnesses(graph: Graph) -> Iterator[tuple[int, ...]]:
 
 
 def _meets(graph: Graph, conditions: Sequence[Value], genes: Sequence[int]) -> bool:
-    costs = figures(graph, genes)
+    costs = figures(graph, genes) if any(map(depends_on_cost, conditions)) else {}
     try:
         return all(_value(condition, genes, costs) for condition in conditions)
     except KeyError:

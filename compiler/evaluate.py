@@ -220,7 +220,9 @@ class Evaluator:
 
     def value(self, expr: Expr, use: Scope, base: Path) -> Any:
         """The value of an expression. Raises ArchError at the smallest span that shows the fault."""
-        self.budget.spend(1, expr.span)
+        self.budget.left -= 1
+        if self.budget.left < 0:
+            self.budget.spend(0, expr.span)
         return _RULES[type(expr)](self, expr, use, base)
 
     def _number(self, expr: Number, use: Scope, base: Path) -> Any:

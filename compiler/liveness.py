@@ -54,13 +54,22 @@ def _liveness(graph: Graph) -> Liveness:
     wanted[graph.output].append(nodes[graph.output].shape.present)
     reads: list[tuple[Value, ...]] = [()] * len(nodes)
     for i in range(len(nodes) - 1, -1, -1):
-        asked = wanted[i]
-        live[i] = asked[0] if len(asked) == 1 else either(*asked)
-        reads[i] = _reads(graph, nodes[i], live[i])
-        for source, condition in zip(nodes[i].inputs, reads[i], strict=True):
+        asked, node = wanted[i], nodes[i]
+        live[i] = here = asked[0] if len(asked) == 1 else either(*asked)
+        first = node.inputs[0] if len(node.inputs) == 1 else None
+        if first is not None and here is not False and nodes[first].shape.present is True and not _chooses(node):
+            reads[i] = (here,)  # as most nodes do
+            wanted[first].append(here)
+            continue
+        reads[i] = _reads(graph, node, here)
+        for source, condition in zip(node.inputs, reads[i], strict=True):
             if source is not None and condition is not False:
                 wanted[source].append(condition)
     return Liveness(graph, tuple(live), tuple(reads))
+
+
+def _chooses(node: Node) -> bool:
+    return isinstance(node.op, Switch)
 
 
 def _reads(graph: Graph, node: Node, live: Value) -> tuple[Value, ...]:

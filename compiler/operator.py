@@ -12,14 +12,15 @@ from typing import Any, ClassVar, Literal, Protocol, cast
 
 from ..dsl.diagnostic import Span
 from .axis import Axis
+from .record import record
 from .shape import Shape
-from .sym import Decision, Value, is_sym, merge
+from .sym import Decision, Value, apply, is_sym, merge
 
 Init = Literal["conv", "linear", "zeros", "ones", "normal", "constant"]
 Family = Literal["", "attention", "windows"]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Weight:
     """A parameter: the index set of each of its axes, and how it is initialised.
 
@@ -124,7 +125,7 @@ class Operator:
 
     def work(self, x: tuple[Shape, ...], y: Shape) -> tuple[tuple[Value, ...], ...]:
         """Multiply-accumulates of one sample with all its windows."""
-        return tuple((*factors, y.copies) for factors in self.macs(x, y))
+        return tuple([(*factors, y.copies) for factors in self.macs(x, y)])
 
     def lower(self, ask: Ask, x: tuple[Shape, ...], y: Shape) -> tuple[Step, ...]:
         """The torch calls for one architecture; `ask` gives the value of anything symbolic."""
@@ -145,6 +146,12 @@ class Operator:
         """The decisions that its fields depend on."""
         found = [value.deps for name in _names(cast(Any, type(self))) if is_sym(value := getattr(self, name))]
         return merge(found) if found else ()
+
+
+def agreements(one: Operator, other: Operator) -> list[Value]:
+    """When each field agrees, of two operators of one kind; without those that plainly do."""
+    pairs = [(getattr(one, name), getattr(other, name)) for name in names(type(one))]
+    return [apply("==", ours, theirs) for ours, theirs in pairs if ours is not theirs]
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +181,16 @@ KINDS = ("whole", "number", "flag", "text")
 def signature(kind: type[Operator]) -> tuple[Field, ...]:
     """What `.arch` may set, in order. `kind` of a field is one of KINDS."""
     return _signature(cast(Any, kind))
+
+
+def optional(kind: type[Operator]) -> bool:
+    """Whether all that `.arch` may set has a default."""
+    return _optional(cast(Any, kind))
+
+
+@cache
+def _optional(kind: Any) -> bool:
+    return not any(f.required for f in signature(kind))
 
 
 @cache

@@ -17,7 +17,7 @@ from ..dsl.model import Stage
 from .conditions import EVERYWHERE, both, either, negate
 from .functions import WIDEST, contains
 from .graph import Node, Shared, Switch
-from .operator import signature
+from .operator import agreements, signature
 from .scope import Scope
 from .sym import Value, apply, is_sym, is_truth
 from .values import UNABLE, Alternatives, Cell, Flow, Named, Operation, Pipeline, kind_of
@@ -248,8 +248,8 @@ class Trellis:
         if other is None:
             return own
         same = both(twin.open, twin.here(variant), self.agree(route, twin, variant), self.equal(part, other))
-        if same is False:
-            return own
+        if isinstance(same, bool):
+            return other.shared if same else own
         path = self.make.unique((*route.lane.path, variant[0], self.names[variant[1]], "same"))
         op = Shared(apply("select", same, 0, 1))
         return self.make.add(path, op, (own.node, other.shared.node), own.shape, own.span, (own,))
@@ -333,16 +333,13 @@ class Comparison:
         self.nodes = nodes
         self.one = one
         self.two = two
-        self.known: dict[tuple[int | None, int | None], Value] = {}
+        self.known: dict[tuple[int | None, int | None], Value] = {(one.entering.node, two.entering.node): True}
 
     def same(self, a: int | None, b: int | None) -> Value:
-        if (a, b) == (self.one.entering.node, self.two.entering.node) or a == b:
-            return True
-        if a is None or b is None:
-            return False
-        if (a, b) not in self.known:
-            self.known[a, b] = self._compared(a, b)
-        return self.known[a, b]
+        pair = a, b
+        if pair not in self.known:
+            self.known[pair] = a == b or (a is not None and b is not None and self._compared(a, b))
+        return self.known[pair]
 
     def _compared(self, a: int, b: int) -> Value:
         """Two nodes, at most one of them from before its cell; a choice that only one has is seen through."""
@@ -359,11 +356,8 @@ class Comparison:
         pairs: Pairs = list(zip(a.inputs, b.inputs, strict=True))
         if isinstance(a.op, Switch) and isinstance(b.op, Switch):
             return both(apply("==", a.op.select, b.op.select), *self._picked(a.op.select, pairs))
-        settings: list[Value] = []
-        if a.op is not b.op:
-            ours, theirs = a.op.settings(), b.op.settings()
-            settings = [apply("==", ours[k], theirs[k]) for k in ours if ours[k] is not theirs[k]]
-        return both(*settings, *(self.same(*pair) for pair in pairs)) if False not in settings else False
+        settings = [] if a.op is b.op else agreements(a.op, b.op)
+        return both(*settings, *[self.same(*pair) for pair in pairs]) if False not in settings else False
 
     def _picked(self, select: Value, pairs: Pairs) -> Iterator[Value]:
         """That the pair that a switch picks is the same: options that are the same under one condition are taken together."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
 from itertools import chain, product
-from math import gcd, prod
+from math import gcd, inf, prod
 from typing import Any
 from weakref import WeakValueDictionary
 from zlib import crc32
@@ -53,12 +53,13 @@ class Metric:
 
 _INDEX = python.attrgetter("index")
 _TRUTHS = {bool}
+_WHOLE = {int}
 
 
 class Table:
     """A function of `deps` (sorted by index), row-major over their domains."""
 
-    __slots__ = ("_greatest", "_hash", "_kinds", "deps", "strides", "truths", "values")
+    __slots__ = ("_greatest", "_hash", "_kinds", "_least", "deps", "strides", "truths", "values")
 
     def __init__(self, deps: tuple[Decision, ...], values: tuple[Any, ...], truths: bool = False) -> None:
         """`truths`: all values are known to be true or false."""
@@ -71,6 +72,7 @@ class Table:
         texts = str in self._kinds
         self._hash = hash((tuple(map(_INDEX, deps)), tuple(map(_stable, values)) if texts else values))
         self._greatest: Any = None
+        self._least: Any = None
 
     def __hash__(self) -> int:
         return self._hash
@@ -93,6 +95,12 @@ class Table:
         if self._greatest is None:
             self._greatest = max(self.values)
         return self._greatest
+
+    def starts(self, least: int) -> bool:
+        """Whether all its values are whole numbers of at least that."""
+        if self._least is None:
+            self._least = min(self.values) if self._kinds == _WHOLE else -inf
+        return bool(self._least >= least)
 
     def at(self, genes: Sequence[int]) -> Any:
         return self.values[sum(genes[d.index] * s for d, s in zip(self.deps, self.strides, strict=True))]

@@ -1,11 +1,17 @@
 """Weights are as large as the largest architecture that reads them, by a walk over all of them."""
 
+from pathlib import Path
+
 import pytest
 
-from hrdsl.compiler.api import Compiled
+from hrdsl.compiler.api import Compiled, compile_model
 from hrdsl.compiler.axis import Prefix
 from hrdsl.compiler.constraints import computed
 from hrdsl.compiler.passes import PASSES
+from hrdsl.compiler.passes.drop_dead import drop_dead_apart
+from hrdsl.dsl.diagnostic import Source
+from hrdsl.dsl.model import Model, build_model
+from hrdsl.dsl.modules import load, load_source
 
 from .spaces import compile_text
 
@@ -64,3 +70,24 @@ def test_passes_change_nothing_the_second_time() -> None:
     graph = space("either").graph
     for step in PASSES:
         assert step(graph) is graph
+
+
+ROOT = Path(__file__).parent
+ROUTES = [*(ROOT / "routes").glob("*.arch"), *(ROOT.parent / "examples/hyctas").glob("*.arch")]
+
+
+@pytest.mark.parametrize("path", sorted(ROUTES), ids=lambda path: path.stem)
+def test_a_check_finds_the_same_nodes(path: Path) -> None:
+    """Without asking which cells routes share."""
+    same_nodes(build_model(load(path)))
+
+
+def test_cells_that_are_always_equal_are_shared_at_once() -> None:
+    text = (ROOT / "routes/trellis.arch").read_text().replace(" per cell", "").replace("= 20", "= 4")
+    same_nodes(build_model(load_source(Source("same.arch", text), ROOT)))
+
+
+def same_nodes(model: Model) -> None:
+    for space in model.spaces:
+        every, apart = (compile_model(model, space.name, None, passes).graph for passes in (PASSES, (drop_dead_apart,)))
+        assert [n.name for n in every.nodes] == [n.name for n in apart.nodes]

@@ -11,7 +11,7 @@ from ..axis import Chosen
 from ..conditions import both, negate
 from ..operator import Site
 from ..shape import WORDS, Form, Shape, text
-from ..sym import Value, apply
+from ..sym import Table, Value, apply
 
 PADDINGS = ("same", "valid")
 """What a window does at the border: half a window of padding, or none."""
@@ -25,7 +25,7 @@ def want(site: Site, operator: str, x: Shape, *forms: Form) -> None:
 
 def positive(site: Site, operator: str, name: str, value: Value, least: int = 1) -> None:
     """A whole number that is at least `least`."""
-    if type(value) is int and value >= least:
+    if value.starts(least) if type(value) is Table else type(value) is int and value >= least:
         return
 
     def fault(example: str) -> ArchError:
@@ -48,6 +48,8 @@ def positive(site: Site, operator: str, name: str, value: Value, least: int = 1)
 
 def odd(site: Site, operator: str, name: str, value: Value) -> None:
     """An odd number: the size of a window around a middle."""
+    if type(value) is int and value % 2:
+        return
     fact = apply("==", apply("%", value, 2), 1)
     what = f"{name}` of `{operator}"
     site.check(fact, lambda e: ArchError(errors.not_odd(what, text(value), site.at(name), e, site.span)))
@@ -61,7 +63,7 @@ def windows(
         raise ArchError(errors.unknown_value("padding", str(padding), site.at("padding"), PADDINGS))
     if padding == "same":
         odd(site, operator, "kernel", kernel)
-        return tuple(apply("ceil", e, stride) for e in x.extent)
+        return x.extent if stride == 1 else tuple(apply("ceil", e, stride) for e in x.extent)
     span = apply("+", apply("*", dilation, apply("-", kernel, 1)), 1)
     for e in x.extent:
         inside(site, operator, span, e)
@@ -154,7 +156,7 @@ def together(site: Site, one: Shape, two: Shape, facts: Iterable[Value], fault: 
 
 
 def further(stride: Value, by: Value) -> Value:
-    return apply("*", stride, by)
+    return stride if by == 1 else apply("*", stride, by)
 
 
 def real(value: int | float | Fraction) -> float:

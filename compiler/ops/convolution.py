@@ -1,20 +1,23 @@
 """Convolutions."""
 
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, ClassVar, Literal
 
 from ..axis import Axis, Centre, fixed, largest, prefix, shares
 from ..operator import Ask, Call, In, Operator, Par, Site, Step, Weight
+from ..record import record
 from ..shape import Shape
 from ..sym import Value, apply
 from .common import divides, further, half, positive, want, windows
 
 
+@lru_cache(1 << 8)
 def _kernel(size: Value) -> Axis:
     return Centre(size, largest(size))
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Conv(Operator):
     """k x k convolution. [C, H, W] -> [width, ceil(H/stride), ceil(W/stride)], or one pixel for each window that fits.
 
@@ -61,7 +64,7 @@ class Conv(Operator):
         return bool(self.kernel == 1 or self.padding == "valid")
 
     def macs(self, x: tuple[Shape, ...], y: Shape) -> tuple[tuple[Value, ...], ...]:
-        inner = apply("//", x[0].width, self.groups)
+        inner = x[0].width if self.groups == 1 else apply("//", x[0].width, self.groups)
         return ((y.width, inner, self.kernel, self.kernel, *y.extent),)
 
     def lower(self, ask: Ask, x: tuple[Shape, ...], y: Shape) -> tuple[Step, ...]:
