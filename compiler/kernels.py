@@ -19,8 +19,10 @@ LARGE = 1 << 17
 """From how many numbers on a result may be made again rather than kept."""
 ROOM = 3 << 22
 """How many such numbers one run keeps: small networks keep all, and make nothing twice."""
-WIDE = 1 << 14
-"""From how many numbers of a result on the gradient of a wide filter is faster in parts."""
+WIDE = 1 << 16
+"""From how many numbers on, channels last, the gradient of wide filters is faster in parts. With channels first from a quarter."""
+MANY = 1 << 12
+"""From how many numbers of the filters on it is faster in any case."""
 TILED = 1 << 15
 """From how many numbers on an image is turned around as a matrix."""
 
@@ -63,10 +65,11 @@ class Convolution(NamedTuple):
     def split(self, x: Tensor, weight: Tensor) -> bool:
         """Whether the gradient of such a filter is faster a few columns at a time. With a stride, seven columns and more are
         not: each part would read every pixel again."""
+        least = WIDE // 4 if x.is_contiguous() else WIDE
         return (
             self.wide(weight)
             and (self.stride == 1 or weight.shape[3] < 2 * COLUMNS)
-            and x.numel() >= WIDE * self.stride**2
+            and (x.numel() >= least * self.stride**2 or weight.numel() >= MANY * self.stride**2)
         )
 
 

@@ -50,17 +50,17 @@ def drawn(*size: int, last: bool = False) -> Tensor:
 
 @pytest.mark.parametrize("last", (False, True))
 @pytest.mark.parametrize("tiled", (0, kernels.TILED))
-@pytest.mark.parametrize("rows", (5, 17))
+@pytest.mark.parametrize("size", ((5, 6), (6, 23), (17, 23)))
 @pytest.mark.parametrize("stride", (1, 2, 3))
 @pytest.mark.parametrize("padding", ("same", "valid"))
 @pytest.mark.parametrize("kernel", (5, 7, 9, 11))
 def test_gradient_of_wide_filters(
-    monkeypatch: pytest.MonkeyPatch, kernel: int, padding: str, stride: int, rows: int, tiled: int, last: bool
+    monkeypatch: pytest.MonkeyPatch, kernel: int, padding: str, stride: int, size: tuple[int, int], tiled: int, last: bool
 ) -> None:
     monkeypatch.setattr(kernels, "TILED", tiled)
     how = Convolution(stride, kernel // 2 if padding == "same" else 0, 1, 20)
-    rows = max(rows, kernel - 2 * how.padding)
-    x, weight = drawn(2, 20, rows, 23, last=last), drawn(20, 1, kernel, kernel).requires_grad_()
+    sides = [max(side, kernel - 2 * how.padding) for side in size]
+    x, weight = drawn(2, 20, *sides, last=last), drawn(20, 1, kernel, kernel).requires_grad_()
     y = torch.conv2d(x, weight, None, *how)
     g = drawn(*y.shape, last=last)
     (wanted,) = torch.autograd.grad(y, weight, g)

@@ -1,7 +1,6 @@
 """Convolutions."""
 
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from typing import Any, ClassVar, Literal
 
 from ..axis import Axis, Centre, fixed, largest, prefix, shares
@@ -12,7 +11,6 @@ from ..sym import Value, apply
 from .common import divides, further, half, positive, want, windows
 
 
-@lru_cache(1 << 8)
 def _kernel(size: Value) -> Axis:
     return Centre(size, largest(size))
 
