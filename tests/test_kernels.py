@@ -55,7 +55,13 @@ def drawn(*size: int, last: bool = False) -> Tensor:
 @pytest.mark.parametrize("padding", ("same", "valid"))
 @pytest.mark.parametrize("kernel", (5, 7, 9, 11))
 def test_gradient_of_wide_filters(
-    monkeypatch: pytest.MonkeyPatch, kernel: int, padding: str, stride: int, size: tuple[int, int], tiled: int, last: bool
+    monkeypatch: pytest.MonkeyPatch,
+    kernel: int,
+    padding: str,
+    stride: int,
+    size: tuple[int, int],
+    tiled: int,
+    last: bool,
 ) -> None:
     monkeypatch.setattr(kernels, "TILED", tiled)
     how = Convolution(stride, kernel // 2 if padding == "same" else 0, 1, 20)
