@@ -5,7 +5,7 @@ how much is active. Smaller kernels read the centre of larger ones. Normalisatio
 largest width, of which the first are read; they are gathered anew for a candidate (`recalibrate`).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,12 +48,10 @@ class Norm(nn.Module):
         n, width = self.norm, x.size(1)
         if width == n.num_features:
             return n(x)
-        factor = 0.0
         if n.training:
             n.num_batches_tracked += 1
-            factor = n.momentum or 1 / float(n.num_batches_tracked)
         statistics = n.running_mean[:width], n.running_var[:width]
-        return F.batch_norm(x, *statistics, n.weight[:width], n.bias[:width], n.training, factor, n.eps)
+        return F.batch_norm(x, *statistics, n.weight[:width], n.bias[:width], n.training, n.momentum or 0.0, n.eps)
 
 
 class Layer(nn.Module):
@@ -76,12 +74,16 @@ class Layer(nn.Module):
         return x + y if self.shortcut else y
 
 
+Make = Callable[[int, int, int], nn.Module]
+"""A layer of so many channels in and out, with its stride."""
+
+
 class Unit(nn.Module):
     """A layer that halves the resolution, then up to three more."""
 
-    def __init__(self, inner: int, outer: int) -> None:
+    def __init__(self, inner: int, outer: int, layer: Make) -> None:
         super().__init__()
-        self.layers = nn.ModuleList([Layer(inner, outer, 2), *(Layer(outer, outer, 1) for _ in range(TIMES))])
+        self.layers = nn.ModuleList([layer(inner, outer, 2), *(layer(outer, outer, 1) for _ in range(TIMES))])
         self.active = 1 + TIMES
 
     def activate(self, kernel: int, expand: int, times: int, kernels: int, expands: int) -> None:
@@ -96,48 +98,60 @@ class Unit(nn.Module):
         return x
 
 
-class Tree(nn.Module):
-    """[N, 3, 64, 64] -> [N, classes, 4, 4]."""
-
-    def __init__(self, classes: int = 10) -> None:
-        super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(3, 16, 3, 2, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU6())
-        self.units = nn.Sequential(*(Unit(i, o) for i, o in zip((16, *WIDTHS), WIDTHS, strict=False)))
-        self.head = nn.Conv2d(WIDTHS[-1], classes, 1)
+class Supernet(nn.Module):
+    """What switches between the architectures of a space, and gathers the statistics of one."""
 
     def activate(self, choices: Sequence[int]) -> None:
         """`choices`: the values of the decisions of the space, in their order."""
+        raise NotImplementedError
+
+    def weigh(self, norm: nn.BatchNorm2d, share: float) -> None:
+        """How much the next batch counts in the statistics."""
+        norm.momentum = share
+
+    @torch.no_grad()
+    def recalibrate(self, batches: Iterable[Tensor]) -> None:
+        """Statistics of the active architecture: the means over these batches."""
+        norms = [m for m in self.modules() if isinstance(m, nn.BatchNorm2d)]
+        self.train()
+        for count, x in enumerate(batches, 1):
+            for norm in norms:
+                self.weigh(norm, 1 / count)
+            self(x)
+        self.eval()
+
+
+class Tree(Supernet):
+    """[N, 3, 64, 64] -> [N, classes, 4, 4]."""
+
+    def __init__(self, layer: Make = Layer, classes: int = 10) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 16, 3, 2, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU6())
+        self.units = nn.Sequential(*(Unit(i, o, layer) for i, o in zip((16, *WIDTHS), WIDTHS, strict=False)))
+        self.head = nn.Conv2d(WIDTHS[-1], classes, 1)
+
+    def activate(self, choices: Sequence[int]) -> None:
         for k, unit in enumerate(self.units):
             unit.activate(*choices[5 * k : 5 * k + 5])
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.units(self.stem(x)))
 
-    @torch.no_grad()
-    def recalibrate(self, batches: Iterable[Tensor]) -> None:
-        """Statistics of the active architecture: the means over these batches."""
-        norms = [m for m in self.modules() if isinstance(m, nn.BatchNorm2d)]
-        kept = [m.momentum for m in norms]
-        for m in norms:
-            m.reset_running_stats()
-            m.momentum = None
-        self.train()
-        for x in batches:
-            self(x)
-        self.eval()
-        for m, momentum in zip(norms, kept, strict=True):
-            m.momentum = momentum
-
 
 def tree(store: Store) -> Tree:
-    """With the weights of a store: both have them in the order of the network."""
+    """With the weights of a store."""
     made = Tree()
+    fill(made, store)
+    return made
+
+
+def fill(made: Supernet, store: Store) -> None:
+    """Take over the weights of a store: both have them in the order of the network."""
     with torch.no_grad():
         for own, (name, shared) in zip(made.parameters(), store.state_dict().items(), strict=True):
             if own.shape != shared.shape:
                 raise SystemExit(f"{name}: {tuple(shared.shape)} instead of {tuple(own.shape)}")
             own.copy_(shared)
-    return made
 
 
 def choices(space: Compiled, genes: tuple[int, ...]) -> list[int]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .architecture import add_architecture, chosen
-from .common import UsageError, add_file, add_space, decided, show, table, whole
+from .common import add_file, add_space, decided, show, table, whole
 from .progress import Meter
 from .running import device, one_line
 
@@ -67,8 +67,6 @@ def chosen_setting(args: Namespace) -> "Chosen":
     from ..dsl.settings import LATENCY, Chosen
 
     block = compile_file(args.file, args.space, {}).run("search", args.search) if args.search else None
-    if args.search and block is None:
-        raise UsageError(f"latency: no `search` block is called `{args.search}`")
     before = block.settings["latency"].options if block else {}
     given = {n: getattr(args, n) for n in ("threads", "batch", "precision", "seconds", "works")}
     half = {} if args.networks is None else {"correct": args.networks - args.networks // 2, "hold": args.networks // 2}

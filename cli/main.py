@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, NoReturn
 
-from ..dsl.diagnostic import ArchError
+from ..dsl.diagnostic import ArchError, NoSuchName
 from .common import Parser, UsageError, faults, print_json, print_line
 
 VERBS = {
@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ArchError as error:
         faults(error.found)
         return _fail(args, FAULTS, "", error)
-    except UsageError as error:
+    except (UsageError, NoSuchName) as error:
         return _fail(args, USAGE, str(error))
     except BrokenPipeError:
         _hush()

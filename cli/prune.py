@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..dsl.model import COSTS
 from ..dsl.settings import OPTIONS as SEARCH
-from .common import UsageError, add_file, add_space, compiled, print_line, show, whole
+from .common import add_file, add_space, compiled, print_line, show, whole
 from .progress import Meter
 from .running import add_running, device, one_line
 from .search import lines
@@ -89,8 +89,6 @@ def run(args: Namespace) -> int:
 
     space = compiled(args)
     block = space.run("train", args.train)
-    if args.train is not None and block is None:
-        raise UsageError(f"space `{space.space.name}` has no `train` block `{args.train}`")
     given = {k: getattr(args, k) for k in ("steps", "batch", "seed") if getattr(args, k) is not None}
     train = {**(block.settings if block else defaults("train")), **given}
     more = {k: getattr(args, k) for k in ("to", "keep", "multiple", "every") if getattr(args, k) is not None}

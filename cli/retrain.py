@@ -54,8 +54,6 @@ def retrained(args: Namespace) -> dict[str, Any]:
 
     space, where = compiled(args), device(args)
     block = space.run("train", args.train)
-    if args.train is not None and block is None:
-        raise UsageError(f"space `{space.space.name}` has no `train` block `{args.train}`")
     given = {k: getattr(args, k) for k in ("steps", "batch", "seed") if getattr(args, k) is not None}
     settings = {**(block.settings if block else defaults("train")), **given}
     settings["compile"] |= args.compile

@@ -32,11 +32,7 @@ def run(args: Namespace) -> int:
     space = compiled(args)
     block = space.run("train", args.train)
     if block is None:
-        raise ArchError(
-            errors.missing_entry(
-                "a `train` block", "this file", space.space.span, f"train t for {space.space.name} {{ }}"
-            )
-        )
+        raise ArchError(errors.no_run("train", space.space.name, space.space.span))
     where = device(args)
     with one_line(), joined(where) as group:
         listen = Listener(training=Meter(args.quiet or not group.leads).training)

@@ -100,8 +100,12 @@ class Compiled:
         return parts(self, search)
 
     def run(self, kind: str, name: str | None = None) -> Run | None:
-        """The `train` or `search` block for this space."""
-        return self.model.run(kind, self.space.name, name)
+        """The first `train` or `search` block for this space, if there is one, or that of a name. Raises NoSuchName."""
+        found = self.model.run(kind, self.space.name, name)
+        if name is not None and found is None:
+            known = [r.name for r in self.model.runs if (r.kind, r.space) == (kind, self.space.name)]
+            raise errors.no_such_name(f"space `{self.space.name}`", f"`{kind}` block", name, known)
+        return found
 
 
 def compile_file(path: Path | str, space: str | None = None, settings: Mapping[str, Any] | None = None) -> Compiled:
@@ -150,7 +154,7 @@ def uncollected() -> Iterator[None]:
 
 
 def pick_space(model: Model, name: str | None) -> Space:
-    """The space of that name, or the only one."""
+    """The space of that name, or the first. Raises ArchError if the file has none, NoSuchName."""
     names = [s.name for s in model.spaces]
     whole = Span(model.module.source, 0, 0)
     if not names:
@@ -158,7 +162,7 @@ def pick_space(model: Model, name: str | None) -> Space:
     if name is None:
         return model.spaces[0]
     if name not in names:
-        raise ArchError(errors.unknown_name(name, "space", whole, names))
+        raise errors.no_such_name("this file", "space", name, names)
     return model.spaces[names.index(name)]
 
 

@@ -116,6 +116,10 @@ class ArchError(Exception):
         return "\n\n".join(render(d) for d in self.found)
 
 
+class NoSuchName(LookupError):
+    """Somebody asked for a block by a name that the file does not declare; one line, with the names that it does."""
+
+
 def in_order(found: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
     """Sorted by place; the first of them if there are many."""
     return tuple(sorted(found, key=lambda d: (d.here.span.source.name, d.here.span.start))[:MOST])

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-from .diagnostic import Diagnostic, Label, Span
+from .diagnostic import Diagnostic, Label, NoSuchName, Span
 
 
 def near(name: str, known: Iterable[str], listed: Iterable[str] | None = None) -> str:
@@ -131,7 +131,18 @@ def unknown_entry(name: str, where: str, span: Span, known: Iterable[str], hint:
 
 
 def missing_entry(name: str, where: str, span: Span, example: str) -> Diagnostic:
-    return Diagnostic("E205", f"{where} lacks `{name}`", Label(span), help=f"add `{example}`")
+    shown = name if name.startswith("a ") else f"`{name}`"
+    return Diagnostic("E205", f"{where} lacks {shown}", Label(span), help=f"add `{example}`")
+
+
+def no_such_name(where: str, kind: str, name: str, known: Iterable[str]) -> NoSuchName:
+    return NoSuchName(f"{where} has no {kind} `{name}`; {near(name, known) or 'it has none at all'}")
+
+
+def no_run(kind: str, space: str, span: Span) -> Diagnostic:
+    return Diagnostic(
+        "E205", f"space `{space}` lacks a `{kind}` block", Label(span), help=f"add `{kind} some_name for {space} {{ }}`"
+    )
 
 
 def no_module(path: str, span: Span, known: Iterable[str]) -> Diagnostic:

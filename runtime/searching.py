@@ -75,11 +75,7 @@ def runs_of(compiled: Compiled, train: str | None = None, search: str | None = N
     found = compiled.run("train", train), compiled.run("search", search)
     for run, kind in zip(found, ("train", "search"), strict=True):
         if run is None:
-            raise ArchError(
-                errors.missing_entry(
-                    f"a `{kind}` block", "this file", space.span, f"{kind} some_name for {space.name} {{ }}"
-                )
-            )
+            raise ArchError(errors.no_run(kind, space.name, space.span))
     assert found[0] and found[1]
     if not compiled.graph.decisions and found[1].settings["strategy"].name != "prune":
         raise ArchError(errors.nothing_to_search(space.name, space.span))

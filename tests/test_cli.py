@@ -156,6 +156,10 @@ def test_options_may_stand_between_files(run: Run) -> None:
         ["compile", TINY, "--emit", "c"],
         ["compile", TINY, "--largest", "--smallest"],
         ["explain", "nonsense"],
+        ["check", TINY, "--space", "nowhere"],
+        ["train", TINY, "--study", "study", "--train", "nowhere"],
+        ["search", TINY, "--study", "study", "--search", "nowhere"],
+        ["prune", TINY, "--study", "study", "--train", "nowhere"],
     ],
 )
 def test_usage(words: list[object], run: Run) -> None:
@@ -164,6 +168,13 @@ def test_usage(words: list[object], run: Run) -> None:
     assert out == ""
     assert err.startswith("hrdsl: ")
     assert err.count("\n") == 1
+
+
+def test_did_you_mean_a_block(run: Run) -> None:
+    assert run("search", ROOT / "examples/demo.arch", "--study", "study", "--search", "fron")[2] == (
+        "hrdsl: space `demo` has no `search` block `fron`; did you mean `front`?\n"
+    )
+    assert not Path("study").exists()
 
 
 def test_missing_file_as_json(run: Run) -> None:

@@ -590,4 +590,4 @@ def test_the_command_on_a_network(made_up: list[Any], tmp_path: Path, capsys: py
 def test_the_command_knows_its_search_blocks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tiny = str(next(p for p in EXAMPLES if p.stem == "tiny"))
     assert main(["latency", tiny, "--search", "nowhere"]) == 2
-    assert "no `search` block is called `nowhere`" in capsys.readouterr().err
+    assert "has no `search` block `nowhere`" in capsys.readouterr().err
