@@ -109,7 +109,7 @@ class Compiled:
 
 
 def compile_file(path: Path | str, space: str | None = None, settings: Mapping[str, Any] | None = None) -> Compiled:
-    """Check and elaborate one space of a file (the first, or the one named). Raises ArchError, OSError."""
+    """Check and elaborate one space of a file (the first, or the one named). Raises ArchError, NoSuchName, OSError."""
     return compile_module(load(Path(path)), space, settings)
 
 

@@ -7,7 +7,7 @@ from typing import get_args
 
 from .edges import common
 from .graph import Graph, Switch
-from .groups import Group, Grouping, Part
+from .groups import ARMS, Group, Grouping, Part, every_step
 from .liveness import Liveness
 from .naming import Genes, chain, labels, of_cells
 from .nature import Nature, nature
@@ -65,9 +65,18 @@ class Choices:
             return str(inner[-1]), 1
         names = chain(dict.fromkeys(self.parts[i][group.base] for i in nodes if len(self.parts[i]) > group.base))
         if len(set(names)) == 1:
-            return names[0], max(len(names), self.repeats(group, names[0]))
+            return self.held(names[0], nodes) or names[0], max(len(names), self.repeats(group, names[0]))
         shown = names if len(names) <= 3 else [names[0], "...", names[-1]]
         return " -> ".join(shown) or group.role, 1
+
+    def held(self, name: str, nodes: list[int]) -> str | None:
+        """What a cell holds whose `if` chooses between uses of one other cell, and that has nothing else."""
+        paths = [every_step(n.name) for n in (self.graph.nodes[i] for i in nodes) if not isinstance(n.op, Switch)]
+        inner = [path[path.index(name) + 1 :] for path in paths if name in path]
+        if len(inner) < len(paths) or not all(path and path[0] in ARMS for path in inner):
+            return None
+        cells = {tuple(p for p in path if p not in ARMS)[1:2] for path in inner}
+        return str(*cells.pop()) if len(cells) == 1 else None
 
     def nature(self, nodes: list[int], group: Group) -> Nature:
         """What nodes compute; the same in a space and in its architectures."""

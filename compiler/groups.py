@@ -178,9 +178,13 @@ def _off_route(parts: Path, lanes: set[str]) -> Path:
 
 
 def steps(name: str) -> Path:
-    """`s2.fine[1].conv` -> ("s2", "fine", 1, "conv"), without the arms of conditionals."""
-    found = (int(number) if number else word for word, number in NAMES.findall(name))
-    return tuple(p for p in found if p not in ARMS)
+    """`s2.fine[1].yes.conv` -> ("s2", "fine", 1, "conv"), without the arms of conditionals."""
+    return tuple(p for p in every_step(name) if p not in ARMS)
+
+
+def every_step(name: str) -> Path:
+    """The same with the arms."""
+    return tuple(int(number) if number else word for word, number in NAMES.findall(name))
 
 
 def _plain(part: Part) -> str:

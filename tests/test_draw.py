@@ -519,3 +519,13 @@ def test_the_pictures_of_the_documentation_are_there_and_small() -> None:
     made = {f"systems/{p.name}" for p in (ROOT / "docs" / "systems").glob("*.svg")}
     assert set(shown) == made and len(shown) == len(made) == 8
     assert all((ROOT / "docs" / name).stat().st_size < 200_000 for name in shown)
+
+
+def test_a_cell_that_only_chooses_where_weights_are_is_called_what_it_holds() -> None:
+    text = PLAIN.replace("conv(1, width = 4)", "pick(last, wide)").replace(
+        "  input", "  wide in {true, false}\n  input"
+    )
+    cells = "cell last() {\n  out = x -> relu -> conv(1, width = 4)\n}\n\ncell pick(body, wide) {\n  out = (if wide then x -> body else x -> body)\n}\n"
+    graph = compile_module(load_source(Source("t.arch", text + "\n" + cells))).graph
+    for genes in (None, (0,), (1,)):
+        assert [o.name for b in outline(graph, genes).boxes if b.role == "head" for o in b.options] == ["last"]
