@@ -7,7 +7,8 @@ from typing import get_args
 
 from .edges import common
 from .graph import Graph, Switch
-from .groups import ARMS, Group, Grouping, Part, every_step
+from .groups import ARMS, Group, Grouping, Part, Path, every_step
+from .inner import inner
 from .liveness import Liveness
 from .naming import Genes, chain, labels, of_cells
 from .nature import Nature, nature
@@ -54,7 +55,7 @@ class Choices:
             return tuple(Option(name, (), self.repeats(group, name)) for name in found)
         live = [i for i in group.nodes if genes is None or self.holds(self.live.nodes[i])]
         name, times = self.plain(group, live)
-        return (Option(name, (), times, self.nature(live, group)),)
+        return (Option(self.told.get(group.key, name), (), times, self.nature(live, group)),)
 
     def plain(self, group: Group, nodes: list[int]) -> tuple[str, int]:
         """The name of a box without choice, and how often its cell repeats."""
@@ -68,6 +69,17 @@ class Choices:
             return self.held(names[0], nodes) or names[0], max(len(names), self.repeats(group, names[0]))
         shown = names if len(names) <= 3 else [names[0], "...", names[-1]]
         return " -> ".join(shown) or group.role, 1
+
+    @cached_property
+    def told(self) -> dict[str, str]:
+        """The cells that boxes of a network hold, where boxes of one name hold different ones."""
+        uses: dict[str, dict[str, list[Path]]] = {}
+        for group in self.groups if not self.graph.decisions else ():
+            name = self.plain(group, group.nodes)[0]
+            paths = [p[p.index(name) + 1 :] for p in (self.parts[i] for i in group.nodes) if name in p]
+            if group.role in NAMED and paths:
+                uses.setdefault(name, {})[group.key] = paths
+        return {key: cell for each in uses.values() for key, cell in inner(each).items()}
 
     def held(self, name: str, nodes: list[int]) -> str | None:
         """What a cell holds whose `if` chooses between uses of one other cell, and that has nothing else."""
@@ -137,8 +149,8 @@ class Choices:
         return [i for i in tops if every or len(tops) == 1 or self.holds(self.live.nodes[i])]
 
     def is_inner(self, group: Group) -> bool:
-        """Whether the options of a group are those of a choice within its cell."""
-        return any(len(self.parts[i]) > group.base + 1 for i in self.tops(group))
+        """Whether a box names what its cell holds, not the cell: the options of a choice within it."""
+        return group.key in self.told or any(len(self.parts[i]) > group.base + 1 for i in self.tops(group))
 
     def select_of(self, group: Group) -> tuple[Decision, ...]:
         """The decision that chooses between the options of a group."""

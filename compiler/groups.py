@@ -76,7 +76,7 @@ class Grouping:
         self.groups = [part for g in self.groups for part in (*edges(self, g), g)]
 
     def is_depth(self, i: int) -> bool:
-        return bool(self.graph.nodes[i].lane) and len(self.parts[i]) == 3 and _plain(self.parts[i][2]) == "depth"
+        return bool(self.graph.nodes[i].lane) and len(self.parts[i]) == 3 and plain(self.parts[i][2]) == "depth"
 
     def is_idle(self, group: Group) -> bool:
         """Whether a branch hands on its flow as it is: no box then."""
@@ -93,7 +93,7 @@ class Grouping:
         parts = self.parts[i]
         if isinstance(self.graph.nodes[i].op, Outputs):
             return True
-        return parts[0] in self.routed and (_plain(parts[-1]) in JOINTS or parts[2:3] == ("last",))
+        return parts[0] in self.routed and (plain(parts[-1]) in JOINTS or parts[2:3] == ("last",))
 
     def round(self, group: Group) -> int:
         """How many fusions of its stage are over before a group."""
@@ -187,15 +187,15 @@ def every_step(name: str) -> Path:
     return tuple(int(number) if number else word for word, number in NAMES.findall(name))
 
 
-def _plain(part: Part) -> str:
+def plain(part: Part) -> str:
     """A part without the number that tells it from earlier ones."""
     return str(part).rstrip("0123456789")
 
 
 def _told(prefix: Path, runs: list[Run]) -> str:
     """The name of a run's cell: `conv2` is `conv` again where there is one."""
-    plain = _plain(prefix[-1])
-    return plain if any(other[-1] == plain for other, _ in runs) else str(prefix[-1])
+    name = plain(prefix[-1])
+    return name if any(other[-1] == name for other, _ in runs) else str(prefix[-1])
 
 
 def _joined(parts: Path) -> str:

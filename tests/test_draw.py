@@ -529,3 +529,40 @@ def test_a_cell_that_only_chooses_where_weights_are_is_called_what_it_holds() ->
     graph = compile_module(load_source(Source("t.arch", text + "\n" + cells))).graph
     for genes in (None, (0,), (1,)):
         assert [o.name for b in outline(graph, genes).boxes if b.role == "head" for o in b.options] == ["last"]
+
+
+def test_boxes_of_a_network_name_what_tells_them_apart() -> None:
+    text = """hrdsl 1
+
+space mixed() {
+  input = [3, 32, 32]
+  stem = conv(3, 8, stride = 2) -> relu
+  branch a at 1/2 { width = 8 }
+  stage s1 on a {
+    cell = around(local)
+    times = 4
+    a[2].cell = around(wide)
+  }
+  head = conv(1, width = 4)
+}
+
+cell around(body) {
+  inner = x -> bn -> body
+  out = inner + x -> relu
+}
+
+cell local() {
+  out = x -> conv(3, x.width) -> bn
+}
+
+cell wide() {
+  out = attention(x, x, x) -> conv(1, x.width)
+}
+"""
+    boxes = outline(compile_module(load_source(Source("t.arch", text))).graph).boxes
+    shown = [(b.cell, b.options[0].name, b.options[0].times, b.options[0].nature) for b in boxes if b.role == "slot"]
+    assert shown == [
+        ("around", "local", 1, "convolution"),
+        ("around", "wide", 1, "attention of all pixels"),
+        ("around", "local", 2, "convolution"),
+    ]
