@@ -151,19 +151,18 @@ def parts(done: "Searched") -> dict[str, Any]:
     }
 
 
+def figure(value: float) -> str:
+    """An accuracy or a number of milliseconds with its digits, a count with commas."""
+    return f"{value:.4f}" if value < 10 else f"{value:,.{0 if value == int(value) else 2}f}"
+
+
 def lines(networks: "tuple[Network, ...]", report: Path) -> list[str]:
-    """The front for people."""
+    """The front for people: its goals, and what each network costs."""
     if not networks:
         print_line("hrdsl: no feasible network was found", sys.stderr)
         return []
-    names = list(networks[0].values)
-    rows = [["network", *names, "file"]]
-    rows += [
-        [
-            n.name,
-            *(f"{v:.4f}" if v < 10 else f"{v:,.{0 if v == int(v) else 2}f}" for v in n.values.values()),
-            str(n.arch),
-        ]
-        for n in networks
-    ]
-    return [*table(rows, right=range(1, len(names) + 1), indent=0), "", f"report: {report}"]
+    costs = [name for name in ("macs", "parameters") if name not in networks[0].values]
+    shown = [n.values | {name: float(n.costs[name]) for name in costs} for n in networks]
+    rows = [["network", *shown[0], "file"]]
+    rows += [[n.name, *map(figure, found.values()), str(n.arch)] for n, found in zip(networks, shown, strict=True)]
+    return [*table(rows, right=range(1, len(shown[0]) + 1), indent=0), "", f"report: {report}"]

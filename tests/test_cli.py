@@ -17,7 +17,9 @@ from hrdsl.cli.architecture import _parts
 from hrdsl.cli.common import paint, table, write_text
 from hrdsl.cli.figures import short
 from hrdsl.cli.main import INTERNAL, PREEMPTED, USAGE, VERBS, main
+from hrdsl.cli.search import lines
 from hrdsl.compiler.api import compile_file
+from hrdsl.runtime.results import Network
 
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = Path(__file__).with_name("golden") / "cli"
@@ -652,3 +654,11 @@ def test_paint_keeps_the_text() -> None:
     painted = paint(text)
     assert painted.count("\x1b[") == 6
     assert re.sub(r"\x1b\[[0-9;]*m", "", painted) == text
+
+
+def test_a_front_tells_what_networks_cost() -> None:
+    figures = {"miou": 0.5}, {"macs": 1_234_567, "parameters": 890, "peak_memory": 1}
+    one = Network("net-01", (0,), *figures, {}, Path("net-01.arch"), Path("w"), Path("p"))
+    head, row, *_ = lines((one,), Path("report.html"))
+    assert head.split() == ["network", "miou", "macs", "parameters", "file"]
+    assert row.split() == ["net-01", "0.5000", "1,234,567", "890", "net-01.arch"]
