@@ -84,11 +84,11 @@ class Choices:
     def held(self, name: str, nodes: list[int]) -> str | None:
         """What a cell holds whose `if` chooses between uses of one other cell, and that has nothing else."""
         paths = [every_step(n.name) for n in (self.graph.nodes[i] for i in nodes) if not isinstance(n.op, Switch)]
-        inner = [path[path.index(name) + 1 :] for path in paths if name in path]
-        if len(inner) < len(paths) or not all(path and path[0] in ARMS for path in inner):
+        inside = [path[path.index(name) + 1 :] for path in paths if name in path]
+        if len(inside) < len(paths) or not all(path and path[0] in ARMS for path in inside):
             return None
-        cells = {tuple(p for p in path if p not in ARMS)[1:2] for path in inner}
-        return str(*cells.pop()) if len(cells) == 1 else None
+        uses = {tuple(p for p in path if p not in ARMS)[:2] for path in inside}
+        return str(*uses.pop()[1:]) if len(uses) == 1 else None
 
     def nature(self, nodes: list[int], group: Group) -> Nature:
         """What nodes compute; the same in a space and in its architectures."""
